@@ -1,0 +1,51 @@
+#pragma once
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "drivers/modbus/bus.h"
+#include "storage/store.h"
+#include "sync/shipper.h"
+#include "telemetry/clock.h"
+
+namespace wattd::api {
+
+struct ConnectionStatus {
+  std::string id;
+  std::string address;
+  bool connected = false;
+  std::uint64_t messages = 0;
+  std::uint64_t connects = 0;
+  std::uint64_t retained_skipped = 0;
+  std::uint64_t full_pauses = 0;
+  std::string last_error;
+};
+
+struct BusStatus {
+  std::string id;
+  std::string address;
+  std::vector<drivers::modbus::MeterHealth> meters;
+};
+
+/// What the API has to know of the daemon beside the pipeline and the database: a snapshot.
+struct Overview {
+  std::string gateway_id;
+  std::string config_path;
+  std::string database;
+  std::string set_aside;  ///< Why an older database is not in use; empty when there is none.
+  Timestamp started_at{};
+  storage::Usage usage;
+  std::vector<ConnectionStatus> connections;
+  std::vector<BusStatus> buses;
+  std::vector<sync::ShipperStatus> sinks;
+  std::vector<std::string> missing;  ///< What is not configured yet, each with how to add it.
+};
+
+/// The running daemon, as the API sees it. Threads: any.
+class Gateway {
+ public:
+  virtual ~Gateway() = default;
+  virtual Overview overview() const = 0;
+};
+
+}  // namespace wattd::api

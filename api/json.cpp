@@ -1,0 +1,219 @@
+#include "api/json.h"
+
+#include <json/writer.h>
+
+#include "telemetry/version.h"
+
+namespace wattd::api {
+namespace {
+
+Json::Value time_or_null(const std::optional<Timestamp>& at) {
+  return at ? Json::Value(format_iso8601(*at)) : Json::Value();
+}
+Json::Value text_or_null(const std::string& text) { return text.empty() ? Json::Value() : Json::Value(text); }
+
+Json::Value to_json(const ConnectionStatus& status) {
+  Json::Value json;
+  json["id"] = status.id;
+  json["address"] = status.address;
+  json["connected"] = status.connected;
+  json["messages"] = Json::UInt64(status.messages);
+  json["connects"] = Json::UInt64(status.connects);
+  json["retained_skipped"] = Json::UInt64(status.retained_skipped);
+  json["full_pauses"] = Json::UInt64(status.full_pauses);
+  json["last_error"] = status.connected ? Json::Value() : text_or_null(status.last_error);
+  return json;
+}
+
+Json::Value to_json(const BusStatus& bus) {
+  Json::Value json;
+  json["id"] = bus.id;
+  json["address"] = bus.address;
+  json["meters"] = Json::arrayValue;
+  for (const auto& meter : bus.meters) {
+    Json::Value one;
+    one["device_id"] = meter.device_id;
+    one["polls"] = Json::UInt64(meter.polls);
+    one["failures"] = Json::UInt64(meter.failures);
+    one["skipped_full"] = Json::UInt64(meter.skipped_full);
+    one["last_answer_ms"] = meter.last_answer_ms;
+    one["last_error"] = text_or_null(meter.last_error);
+    json["meters"].append(one);
+  }
+  return json;
+}
+
+Json::Value to_json(const sync::ShipperStatus& sink, std::uint64_t last_seq) {
+  Json::Value json;
+  json["id"] = sink.id;
+  json["target"] = sink.target;
+  json["settled_seq"] = Json::UInt64(sink.cursor.settled);
+  json["sent_seq"] = Json::UInt64(sink.cursor.sent);
+  json["behind_segments"] = Json::UInt64(last_seq > sink.cursor.sent ? last_seq - sink.cursor.sent : 0);
+  json["sent_readings"] = Json::UInt64(sink.sent_readings);
+  json["sent_samples"] = Json::UInt64(sink.sent_samples);
+  json["refused_readings"] = Json::UInt64(sink.refused_readings);
+  json["failures"] = Json::UInt64(sink.failures);
+  json["last_success"] = time_or_null(sink.last_success);
+  json["last_error"] = text_or_null(sink.last_error);
+  return json;
+}
+
+Json::Value counts_of(const pipeline::Pipeline& pipeline) {
+  const auto& counts = pipeline.counts();
+  Json::Value json;
+  json["received"] = Json::UInt64(counts.received.load());
+  json["committed"] = Json::UInt64(counts.committed.load());
+  json["samples"] = Json::UInt64(counts.samples.load());
+  json["rejected"] = Json::UInt64(counts.rejected.load());
+  json["redelivered"] = Json::UInt64(counts.redelivered.load());
+  json["alerts"] = Json::UInt64(counts.alerts.load());
+  json["groups"] = Json::UInt64(counts.groups.load());
+  json["backlog"] = Json::UInt64(pipeline.backlog());
+  json["commit_failures"] = Json::UInt64(counts.commit_failures.load());
+  json["commit_problem"] = text_or_null(pipeline.commit_problem());
+  json["commit_ms_p50"] = counts.commit_seconds.quantile(.5) * 1e3;
+  json["commit_ms_p95"] = counts.commit_seconds.quantile(.95) * 1e3;
+  json["alert_ms_p95"] = counts.alert_seconds.quantile(.95) * 1e3;
+  return json;
+}
+
+}  // namespace
+
+std::string write(const Json::Value& value) {
+  static const auto builder = [] {
+    Json::StreamWriterBuilder settings;
+    settings["indentation"] = "";
+    settings["precision"] = 15;  // 17 digits would print 230.1 as 230.09999999999999
+    settings["emitUTF8"] = true;
+    return settings;
+  }();
+  return Json::writeString(builder, value);
+}
+
+std::string envelope(Json::Value data) {
+  Json::Value whole;
+  whole["success"] = true;
+  whole["data"] = std::move(data);
+  return write(whole);
+}
+
+std::string page_envelope(Json::Value items, std::size_t total, std::size_t page, std::size_t page_size) {
+  Json::Value whole;
+  whole["success"] = true;
+  whole["data"] = items.isNull() ? Json::Value(Json::arrayValue) : std::move(items);
+  whole["total"] = Json::UInt64(total);
+  whole["page"] = Json::UInt64(page);
+  whole["page_size"] = Json::UInt64(page_size);
+  return write(whole);
+}
+
+Json::Value to_json(const pipeline::DeviceActivity& activity) {
+  const auto& device = activity.device;
+  Json::Value json;
+  json["device_id"] = device.id;
+  json["tenant_id"] = device.tenant;
+  json["device_name"] = device.name;
+  json["device_type"] = device.type;
+  json["status"] = std::string(to_string(device.status));
+  json["location"] = text_or_null(device.location);
+  json["manufacturer"] = text_or_null(device.manufacturer);
+  json["model"] = text_or_null(device.model);
+  json["metadata_json"] = device.metadata_json;
+  json["building_id"] = text_or_null(device.building);
+  json["meter_role"] = std::string(to_string(device.role));
+  json["parent_device_id"] = text_or_null(device.parent_id);
+  json["formula"] = text_or_null(device.formula);
+  json["schema_version"] = device.schema_version;
+  json["enrichment_status"] = std::string(to_string(device.enrichment));
+  json["version"] = device.version;
+  json["origin"] = text_or_null(device.origin);
+  json["last_seen"] = time_or_null(activity.last_seen);
+  json["readings"] = Json::UInt64(activity.readings);
+  json["rejected"] = Json::UInt64(activity.rejected);
+  json["created_at"] = format_iso8601(device.created_at);
+  json["updated_at"] = format_iso8601(device.updated_at);
+  return json;
+}
+
+Json::Value to_json(const Alert& alert) {
+  Json::Value json;
+  json["alert_id"] = alert.id;
+  json["rule_id"] = alert.rule_id;
+  json["tenant_id"] = alert.tenant;
+  json["device_id"] = alert.device_id;
+  json["severity"] = std::string(to_string(alert.severity));
+  json["message"] = alert.message;
+  json["actual_value"] = alert.actual_value;
+  json["threshold_value"] = alert.threshold_value;
+  json["status"] = std::string(to_string(alert.status));
+  json["count"] = Json::UInt64(alert.count);
+  json["last_value"] = alert.last_value;
+  json["acknowledged_by"] = text_or_null(alert.acknowledged_by);
+  json["acknowledged_at"] = time_or_null(alert.acknowledged_at);
+  json["resolved_at"] = time_or_null(alert.resolved_at);
+  json["created_at"] = format_iso8601(alert.created_at);
+  return json;
+}
+
+Json::Value to_json(const Rule& rule) {
+  Json::Value json;
+  json["rule_id"] = rule.id;
+  json["rule_name"] = rule.name;
+  json["description"] = text_or_null(rule.description);
+  json["scope"] = std::string(to_string(rule.scope));
+  json["device_ids"] = Json::arrayValue;
+  for (const auto& id : rule.device_ids) json["device_ids"].append(id);
+  json["property"] = rule.property;
+  json["condition"] = std::string(to_string(rule.condition));
+  json["threshold"] = rule.threshold;
+  json["severity"] = std::string(to_string(rule.severity));
+  json["status"] = std::string(to_string(rule.status));
+  json["notification_channels"] = Json::arrayValue;
+  for (const auto& channel : rule.channels) json["notification_channels"].append(channel);
+  json["cooldown_minutes"] = Json::Int64(rule.cooldown.count());
+  json["last_triggered_at"] = time_or_null(rule.last_triggered_at);
+  json["origin"] = text_or_null(rule.origin);
+  return json;
+}
+
+Json::Value to_json(const storage::StoredDeadLetter& stored, bool with_payload) {
+  const auto& message = stored.letter.message;
+  Json::Value json;
+  json["id"] = Json::Int64(stored.id);
+  json["received_at"] = format_iso8601(message.received);
+  json["source"] = message.source;
+  json["topic"] = message.topic;
+  json["reason"] = stored.reason;
+  json["detail"] = stored.letter.detail;
+  json["bytes"] = Json::UInt64(message.payload.size());
+  json["replayed_at"] = time_or_null(stored.replayed_at);
+  if (with_payload) json["payload"] = message.payload;
+  return json;
+}
+
+Json::Value to_json(const Overview& overview, const pipeline::Pipeline& pipeline, Timestamp now) {
+  Json::Value json;
+  json["gateway_id"] = overview.gateway_id;
+  json["version"] = kVersion;
+  json["started_at"] = format_iso8601(overview.started_at);
+  json["uptime_seconds"] = Json::Int64((now - overview.started_at) / std::chrono::seconds{1});
+  json["config"] = overview.config_path;
+  json["pipeline"] = counts_of(pipeline);
+  auto& storage = json["storage"];
+  storage["database"] = overview.database;
+  storage["set_aside"] = text_or_null(overview.set_aside);
+  storage["last_seq"] = Json::UInt64(overview.usage.last_seq);
+  storage["segments"] = Json::Int64(overview.usage.segments);
+  storage["ring_bytes"] = Json::Int64(overview.usage.ring_bytes);
+  storage["dead_letters"] = Json::Int64(overview.usage.dead_letters);
+  storage["overwritten_unsent"] = Json::UInt64(overview.usage.overwritten_unsent);
+  json["mqtt"] = json["buses"] = json["sinks"] = json["missing"] = Json::arrayValue;
+  for (const auto& connection : overview.connections) json["mqtt"].append(to_json(connection));
+  for (const auto& bus : overview.buses) json["buses"].append(to_json(bus));
+  for (const auto& sink : overview.sinks) json["sinks"].append(to_json(sink, overview.usage.last_seq));
+  for (const auto& missing : overview.missing) json["missing"].append(missing);
+  return json;
+}
+
+}  // namespace wattd::api

@@ -1,0 +1,140 @@
+#include "api/metrics.h"
+
+#include <prometheus/metric_family.h>
+#include <prometheus/text_serializer.h>
+
+#include "telemetry/version.h"
+
+namespace wattd::api {
+namespace {
+
+using prometheus::ClientMetric;
+using prometheus::MetricFamily;
+using prometheus::MetricType;
+using Labels = std::vector<ClientMetric::Label>;
+
+ClientMetric counter(double value, Labels labels = {}) {
+  ClientMetric metric;
+  metric.label = std::move(labels);
+  metric.counter.value = value;
+  return metric;
+}
+
+ClientMetric gauge(double value, Labels labels = {}) {
+  ClientMetric metric;
+  metric.label = std::move(labels);
+  metric.gauge.value = value;
+  return metric;
+}
+
+ClientMetric histogram(const Histogram& counted) {
+  ClientMetric metric;
+  std::uint64_t below = 0;
+  for (int i = 0; i < Histogram::kBuckets; ++i) {
+    below += counted.in_bucket(i);
+    if (i % 4 == 0 || i + 1 == Histogram::kBuckets) {
+      metric.histogram.bucket.push_back({below, Histogram::bound(i)});
+    }
+  }
+  metric.histogram.bucket.push_back({below, std::numeric_limits<double>::infinity()});
+  metric.histogram.sample_count = below;
+  metric.histogram.sample_sum = counted.sum_seconds();
+  return metric;
+}
+
+MetricFamily family(std::string name, std::string help, MetricType type, std::vector<ClientMetric> metrics) {
+  return {std::move(name), std::move(help), type, std::move(metrics)};
+}
+
+void add_pipeline(std::vector<MetricFamily>& families, const pipeline::Pipeline& pipeline) {
+  const auto& counts = pipeline.counts();
+  const auto one = [&](const char* name, const char* help, double value) {
+    families.push_back(family(name, help, MetricType::Counter, {counter(value)}));
+  };
+  one("wattd_samples_total", "Numeric samples committed.", counts.samples);
+  one("wattd_messages_redelivered_total", "Messages dropped because they had been taken before.", counts.redelivered);
+  one("wattd_dead_letters_total", "Messages refused and kept as dead letters.", counts.rejected);
+  one("wattd_groups_total", "Transactions committed.", counts.groups);
+  one("wattd_commit_failures_total", "Transactions that the disk refused.", counts.commit_failures);
+  one("alerts_total", "Alerts raised.", counts.alerts);
+  families.push_back(family("rule_evaluation_duration_seconds", "All rules over one reading.", MetricType::Histogram,
+                            {histogram(counts.evaluation_seconds)}));
+  families.push_back(family("wattd_commit_duration_seconds", "One transaction, its sync included.",
+                            MetricType::Histogram, {histogram(counts.commit_seconds)}));
+  families.push_back(family("wattd_alert_duration_seconds", "From a reading's arrival to its alert on the disk.",
+                            MetricType::Histogram, {histogram(counts.alert_seconds)}));
+  std::vector<ClientMetric> active;
+  for (std::size_t i = 0; i < counts.active_alerts.size(); ++i) {
+    active.push_back(gauge(static_cast<double>(counts.active_alerts[i]),
+                           {{"severity", std::string(to_string(static_cast<Severity>(i)))}}));
+  }
+  families.push_back(family("alerts_active", "Alerts that are open or acknowledged.", MetricType::Gauge, active));
+  families.push_back(family("wattd_intake_backlog", "Messages and readings not committed yet.", MetricType::Gauge,
+                            {gauge(static_cast<double>(pipeline.backlog()))}));
+}
+
+void add_devices(std::vector<MetricFamily>& families, const pipeline::Pipeline& pipeline) {
+  std::vector<ClientMetric> messages;
+  std::vector<ClientMetric> rejected;
+  for (const auto& entry : pipeline.registry().activity()) {
+    const Labels labels{{"device_id", entry.device.id}};
+    messages.push_back(counter(static_cast<double>(entry.readings), labels));
+    if (entry.rejected > 0) rejected.push_back(counter(static_cast<double>(entry.rejected), labels));
+  }
+  families.push_back(
+      family("telemetry_messages_total", "Readings accepted, by device.", MetricType::Counter, messages));
+  families.push_back(family("telemetry_rejected_total", "Messages refused, by device.", MetricType::Counter, rejected));
+}
+
+void add_sources(std::vector<MetricFamily>& families, const Overview& overview) {
+  std::vector<ClientMetric> connected;
+  for (const auto& connection : overview.connections)
+    connected.push_back(gauge(connection.connected, {{"id", connection.id}}));
+  families.push_back(family("wattd_mqtt_connected", "Whether the broker is connected.", MetricType::Gauge, connected));
+  std::vector<ClientMetric> polls;
+  std::vector<ClientMetric> failures;
+  for (const auto& bus : overview.buses) {
+    for (const auto& meter : bus.meters) {
+      const Labels labels{{"bus", bus.id}, {"device_id", meter.device_id}};
+      polls.push_back(counter(static_cast<double>(meter.polls), labels));
+      failures.push_back(counter(static_cast<double>(meter.failures), labels));
+    }
+  }
+  families.push_back(family("wattd_meter_polls_total", "Polls of a meter.", MetricType::Counter, polls));
+  families.push_back(
+      family("wattd_meter_failures_total", "Polls a meter did not answer.", MetricType::Counter, failures));
+}
+
+void add_storage_and_sinks(std::vector<MetricFamily>& families, const Overview& overview) {
+  families.push_back(family("wattd_ring_bytes", "Bytes of the ring's segments.", MetricType::Gauge,
+                            {gauge(static_cast<double>(overview.usage.ring_bytes))}));
+  families.push_back(family("wattd_overwritten_unsent_total", "Segments overwritten before every sink had them.",
+                            MetricType::Counter, {counter(static_cast<double>(overview.usage.overwritten_unsent))}));
+  std::vector<ClientMetric> samples;
+  std::vector<ClientMetric> behind;
+  for (const auto& sink : overview.sinks) {
+    const Labels labels{{"sink", sink.id}};
+    samples.push_back(counter(static_cast<double>(sink.sent_samples), labels));
+    const auto last = overview.usage.last_seq;
+    behind.push_back(gauge(last > sink.cursor.sent ? static_cast<double>(last - sink.cursor.sent) : 0, labels));
+  }
+  families.push_back(
+      family("wattd_sink_samples_total", "Numeric samples a sink answered for.", MetricType::Counter, samples));
+  families.push_back(
+      family("wattd_sink_behind_segments", "Segments a sink has not been sent yet.", MetricType::Gauge, behind));
+  families.push_back(family("wattd_build_info", "Always 1.", MetricType::Gauge,
+                            {gauge(1, {{"gateway", overview.gateway_id}, {"version", kVersion}})}));
+}
+
+}  // namespace
+
+std::string metrics_text(const Overview& overview, const pipeline::Pipeline& pipeline) {
+  std::vector<MetricFamily> families;
+  add_pipeline(families, pipeline);
+  add_devices(families, pipeline);
+  add_sources(families, overview);
+  add_storage_and_sinks(families, overview);
+  return prometheus::TextSerializer().Serialize(families);
+}
+
+}  // namespace wattd::api

@@ -1,0 +1,39 @@
+#pragma once
+#include "api/gateway.h"
+#include "api/http.h"
+#include "pipeline/pipeline.h"
+#include "storage/reader.h"
+
+namespace wattd::api {
+
+/// Answers every path of the API. docs/api.md lists them.
+/// Threads: the server's. Changes are posted to the pipeline; queries use a Reader of their own.
+class Routes {
+ public:
+  Routes(const Gateway& gateway, pipeline::Pipeline& pipeline, const std::string& database, const Clock& clock);
+
+  Response answer(const Request& request);
+
+ private:
+  Response ready() const;
+  Response status() const;
+  Response devices(const Request& request) const;
+  Response device(const std::string& id) const;
+  Response telemetry(const Request& request, const std::string& device_id);
+  Response aggregated(const Request& request, const std::string& device_id, const std::vector<std::string>& fields,
+                      storage::TimeRange range, std::size_t limit);
+  Response sample_count(const Request& request);
+  Response alerts(const Request& request);
+  Response change_alert(const Request& request, const std::string& id, const std::string& verb);
+  Response rules() const;
+  Response dead_letters(const Request& request);
+  Response dead_letter(std::int64_t id);
+  Response replay(std::int64_t id);
+
+  const Gateway& gateway_;
+  pipeline::Pipeline& pipeline_;
+  storage::Reader reader_;
+  const Clock& clock_;
+};
+
+}  // namespace wattd::api

@@ -1,0 +1,174 @@
+#include "cli/command_line.h"
+
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+
+#include "cli/commands.h"
+#include "telemetry/version.h"
+
+namespace wattd::cli {
+namespace {
+
+/// The options of all commands and what they were set to.
+struct Choices {
+  std::string socket = "/run/wattd/wattd.sock";
+  std::string config = "/etc/wattd/wattd.toml";
+  bool json = false;
+  bool csv = false;
+  std::string device;
+  int count = 0;
+  Query query;
+  std::string alert_status;
+  std::string alert_id;
+  std::string who;
+  int letters = 50;
+  std::int64_t letter = 0;
+  std::vector<std::int64_t> letter_ids;
+  bool all = false;
+  MeterTarget meter;
+};
+
+using Action = std::function<int(Context&, const Choices&)>;
+
+/// Adds a command and what it does.
+CLI::App* add(CLI::App& parent, const char* name, const char* help, Action& chosen, Action action) {
+  auto* command = parent.add_subcommand(name, help);
+  command->callback([&chosen, command, action = std::move(action)] {
+    // A command's own callback comes after its subcommand's, which holds.
+    if (command->get_subcommands().empty()) chosen = action;
+  });
+  command->fallthrough();
+  return command;
+}
+
+void add_reading_commands(CLI::App& app, Choices& choices, Action& chosen) {
+  add(app, "status", "What the gateway is doing", chosen,
+      [](Context& context, const Choices&) { return show_status(context); });
+  add(app, "devices", "Every device it knows", chosen,
+      [](Context& context, const Choices&) { return list_devices(context); });
+  auto* tail_command = add(app, "tail", "Committed readings as they come", chosen,
+                           [](Context& context, const Choices& c) { return tail(context, c.device, c.count); });
+  tail_command->add_option("device", choices.device, "Only this device");
+  tail_command->add_option("-n,--count", choices.count, "Stop after so many readings");
+  auto* query_command = add(app, "query", "Stored readings of a device", chosen,
+                            [](Context& context, const Choices& c) { return query(context, c.query); });
+  query_command->add_option("device", choices.query.device, "The device")->required();
+  query_command->add_option("--fields", choices.query.fields, "Comma separated; all by default");
+  query_command->add_option("--from", choices.query.from, "RFC 3339, or so long ago: 15m, 2h, 7d (1h)");
+  query_command->add_option("--to", choices.query.to, "Likewise (now)");
+  query_command->add_option("--aggregate", choices.query.aggregate, "mean, min, max, sum, count, first or last");
+  query_command->add_option("--interval", choices.query.interval, "Of the aggregate: 1m, 15m, 1h, 1d (1h)");
+  query_command->add_option("--limit", choices.query.limit, "At most so many rows, 1 to 10000 (1000)");
+}
+
+void add_alert_commands(CLI::App& app, Choices& choices, Action& chosen) {
+  auto* alerts = add(app, "alerts", "Alerts", chosen,
+                     [](Context& context, const Choices& c) { return list_alerts(context, c.alert_status, c.device); });
+  alerts->add_option("--status", choices.alert_status, "open, acknowledged, resolved or suppressed");
+  alerts->add_option("--device", choices.device, "Only of this device");
+  auto* ack = add(*alerts, "ack", "Acknowledge an alert", chosen, [](Context& context, const Choices& c) {
+    return change_alert(context, c.alert_id, "acknowledge", c.who);
+  });
+  ack->add_option("alert", choices.alert_id, "Its id")->required();
+  ack->add_option("--by", choices.who, "Who acknowledges it (you)");
+  auto* resolve = add(*alerts, "resolve", "Resolve an alert", chosen, [](Context& context, const Choices& c) {
+    return change_alert(context, c.alert_id, "resolve", c.who);
+  });
+  resolve->add_option("alert", choices.alert_id, "Its id")->required();
+}
+
+void add_dead_letter_commands(CLI::App& app, Choices& choices, Action& chosen) {
+  auto* letters = app.add_subcommand("dead-letters", "Messages that were refused");
+  letters->require_subcommand(1)->fallthrough();
+  auto* list = add(*letters, "list", "The newest first", chosen,
+                   [](Context& context, const Choices& c) { return list_dead_letters(context, c.letters); });
+  list->add_option("--limit", choices.letters, "At most so many, 1 to 1000 (50)");
+  auto* show = add(*letters, "show", "One, with its payload", chosen,
+                   [](Context& context, const Choices& c) { return show_dead_letter(context, c.letter); });
+  show->add_option("id", choices.letter, "Its id")->required();
+  auto* replay =
+      add(*letters, "replay", "Send it through the pipeline again", chosen,
+          [](Context& context, const Choices& c) { return replay_dead_letters(context, c.letter_ids, c.all); });
+  replay->add_option("ids", choices.letter_ids, "Their ids");
+  replay->add_flag("--all", choices.all, "Every one not replayed yet, oldest first, at most 1000");
+}
+
+void add_meter_commands(CLI::App& app, Choices& choices, Action& chosen) {
+  auto* meter = app.add_subcommand("meter", "Meters on Modbus, read directly");
+  meter->require_subcommand(1)->fallthrough();
+  auto& target = choices.meter;
+  target.profile_directories = {"/etc/wattd/profiles", "/usr/share/wattd/profiles"};
+  auto* read = add(*meter, "read", "Read a meter once, with raw words", chosen,
+                   [](Context& context, const Choices& c) { return read_meter(context, c.meter); });
+  auto* explain = add(*meter, "explain", "How a meter will be asked", chosen,
+                      [](Context& context, const Choices& c) { return explain_meter(context, c.meter); });
+  auto* profiles = add(*meter, "profiles", "The profiles there are", chosen,
+                       [](Context& context, const Choices& c) { return list_meter_profiles(context, c.meter); });
+  for (auto* command : {read, explain}) {
+    command->add_option("profile", target.profile, "As in wattctl meter profiles")->required();
+    command->add_option("--baud", target.baud, "Of the serial line (9600)");
+    command->add_flag("--experimental", target.experimental, "Rows known from one source only, too");
+  }
+  for (auto* command : {read, explain, profiles}) {
+    command->add_option_function<std::string>(
+        "--profiles",
+        [&target](const std::string& path) {
+          target.profile_directories.insert(target.profile_directories.begin(), path);
+        },
+        "A directory of profiles to look in first");
+  }
+  auto* tcp = read->add_option("--tcp", target.tcp, "host[:port] of a Modbus TCP meter or gateway");
+  auto* serial = read->add_option("--serial", target.serial, "Serial device of an RTU line")->excludes(tcp);
+  read->callback([tcp, serial, &chosen] {
+    if (tcp->count() + serial->count() == 0) throw CLI::RequiredError("--tcp or --serial");
+    chosen = [](Context& context, const Choices& c) { return read_meter(context, c.meter); };
+  });
+  read->add_option("--parity", target.parity, "none, even or odd (none)")
+      ->check(CLI::IsMember({"none", "even", "odd"}));
+  read->add_option("--stop-bits", target.stop_bits, "1 or 2 (1)")->check(CLI::Range(1, 2));
+  read->add_option("--unit", target.unit, "Unit id (1)")->check(CLI::Range(1, 255));
+  read->add_option("--timeout", target.timeout_ms, "For the first byte, in ms (1000)")->check(CLI::Range(50, 30000));
+}
+
+std::string current_user() {
+  const char* login = getlogin();
+  return login != nullptr ? login : "uid " + std::to_string(getuid());
+}
+
+}  // namespace
+
+int run_wattctl(int argc, char** argv) {
+  CLI::App app("wattctl: ask and steer the wattd energy gateway");
+  Choices choices;
+  choices.who = current_user();
+  Action chosen;
+  app.require_subcommand(1)->fallthrough();
+  app.set_version_flag("--version", std::string("wattctl ") + kVersion);
+  app.add_option("--socket", choices.socket, "The daemon's socket")->envname("WATTD_SOCKET");
+  auto* json = app.add_flag("--json", choices.json, "Answer in JSON");
+  app.add_flag("--csv", choices.csv, "Answer in CSV")->excludes(json);
+  add_reading_commands(app, choices, chosen);
+  add_alert_commands(app, choices, chosen);
+  add_dead_letter_commands(app, choices, chosen);
+  auto* sync = app.add_subcommand("sync", "What goes upstream");
+  sync->require_subcommand(1)->fallthrough();
+  add(*sync, "status", "Every sink, and how far behind it is", chosen,
+      [](Context& context, const Choices&) { return sync_status(context); });
+  add_meter_commands(app, choices, chosen);
+  for (auto* command : {add(app, "check-config", "Read the configuration as the daemon would", chosen,
+                            [](Context&, const Choices& c) { return check_config(c.config); }),
+                        add(app, "doctor", "Look at clock, disk, permissions, brokers, buses and upstreams", chosen,
+                            [](Context& context, const Choices& c) { return doctor(context, c.config); })}) {
+    command->add_option("--config", choices.config, "Configuration file (/etc/wattd/wattd.toml)");
+  }
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& problem) {
+    return app.exit(problem) == 0 ? 0 : 2;
+  }
+  Context context{Client(choices.socket), choices.json ? Format::json : choices.csv ? Format::csv : Format::table};
+  return chosen(context, choices);
+}
+
+}  // namespace wattd::cli

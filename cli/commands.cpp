@@ -1,0 +1,253 @@
+#include "cli/commands.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include "telemetry/clock.h"
+
+namespace wattd::cli {
+namespace {
+
+using namespace std::chrono_literals;
+
+/// Prints what was asked for as JSON, or lets `print` lay it out.
+template <class Print>
+int answer(Context& context, const Result<Json::Value>& result, Print print) {
+  if (!result) return complain(result.error());
+  if (context.format == Format::json) {
+    print_json((*result)["data"]);
+    return 0;
+  }
+  print((*result)["data"]);
+  return 0;
+}
+
+void print_table(Context& context, const Table& table, const char* when_empty) {
+  if (context.format == Format::csv) return table.print_csv();
+  table.empty() ? fmt::print("{}\n", when_empty) : table.print();
+}
+
+/// "15m", "2h" or "3d" ago, or the RFC 3339 text itself.
+std::string start_of(const std::string& text) {
+  char* unit = nullptr;
+  const long count = std::strtol(text.c_str(), &unit, 10);
+  const std::string_view name(unit);
+  const auto each = name == "s"                    ? 1s
+                    : name == "m" || name == "min" ? 60s
+                    : name == "h"                  ? 3600s
+                    : name == "d"                  ? 86400s
+                                                   : 0s;
+  if (each == 0s || count <= 0) return text;
+  return format_iso8601(SystemClock().now() - each * count);
+}
+
+std::string state_of(const Json::Value& error, bool good, const std::string& text) {
+  return good ? text : "FAILING: " + cell(error);
+}
+
+void print_status(const Json::Value& status) {
+  const auto& pipeline = status["pipeline"];
+  const auto& storage = status["storage"];
+  fmt::print("gateway    {}  wattd {}  up {}\n", cell(status["gateway_id"]), cell(status["version"]),
+             format_duration(std::chrono::seconds{status["uptime_seconds"].asInt64()}));
+  fmt::print("readings   {} received, {} committed ({} samples), {} refused, {} redelivered, {} waiting\n",
+             cell(pipeline["received"]), cell(pipeline["committed"]), cell(pipeline["samples"]),
+             cell(pipeline["rejected"]), cell(pipeline["redelivered"]), cell(pipeline["backlog"]));
+  fmt::print("commits    {} groups, p95 {:.1f} ms{}\n", cell(pipeline["groups"]), pipeline["commit_ms_p95"].asDouble(),
+             pipeline["commit_problem"].isNull() ? "" : "  NOT COMMITTING: " + cell(pipeline["commit_problem"]));
+  fmt::print("alerts     {} raised\n", cell(pipeline["alerts"]));
+  fmt::print("storage    {}  {} in {} segments, {} dead letters\n", cell(storage["database"]),
+             bytes_text(storage["ring_bytes"].asDouble()), cell(storage["segments"]), cell(storage["dead_letters"]));
+  if (!storage["set_aside"].isNull()) fmt::print("           SET ASIDE: {}\n", cell(storage["set_aside"]));
+  for (const auto& link : status["mqtt"]) {
+    fmt::print("mqtt       {}  {}  {}\n", cell(link["id"]), cell(link["address"]),
+               state_of(link["last_error"], link["connected"].asBool(),
+                        fmt::format("connected, {} messages", cell(link["messages"]))));
+  }
+  for (const auto& bus : status["buses"]) {
+    for (const auto& meter : bus["meters"]) {
+      fmt::print("meter      {}  {}  {}\n", cell(meter["device_id"]), cell(bus["address"]),
+                 state_of(meter["last_error"], meter["last_error"].isNull(),
+                          fmt::format("{} polls, {} failed, {:.1f} ms", cell(meter["polls"]), cell(meter["failures"]),
+                                      meter["last_answer_ms"].asDouble())));
+    }
+  }
+  for (const auto& sink : status["sinks"]) {
+    fmt::print("sink       {}  {}  {}\n", cell(sink["id"]), cell(sink["target"]),
+               state_of(sink["last_error"], sink["last_error"].isNull(),
+                        fmt::format("{} samples sent, {} segments behind", cell(sink["sent_samples"]),
+                                    cell(sink["behind_segments"]))));
+  }
+  for (const auto& missing : status["missing"]) fmt::print("missing    {}\n", cell(missing));
+}
+
+Result<Json::Value> all_dead_letters(Context& context, int limit) {
+  return context.client.get(fmt::format("/api/v1/dead-letters?limit={}", limit));
+}
+
+}  // namespace
+
+int complain(const Error& error) {
+  fmt::print(stderr, "wattctl: {}\n", error.message);
+  return 1;
+}
+
+int show_status(Context& context) { return answer(context, context.client.get("/api/v1/status"), print_status); }
+
+int list_devices(Context& context) {
+  Json::Value items(Json::arrayValue);
+  for (int page = 1;; ++page) {
+    const auto part = context.client.get(fmt::format("/api/v1/devices?page_size=100&page={}", page));
+    if (!part) return complain(part.error());
+    for (const auto& item : (*part)["data"]) items.append(item);
+    if ((*part)["data"].size() < 100) break;
+  }
+  Json::Value whole;
+  whole["data"] = items;
+  return answer(context, whole, [&](const Json::Value& devices) {
+    Table table({"DEVICE", "NAME", "TYPE", "STATUS", "LOCATION", "LAST SEEN", "READINGS", "REFUSED"});
+    for (const auto& device : devices) {
+      table.add({cell(device["device_id"]), cell(device["device_name"]), cell(device["device_type"]),
+                 cell(device["status"]), cell(device["location"]), cell(device["last_seen"]), cell(device["readings"]),
+                 cell(device["rejected"])});
+    }
+    print_table(context, table,
+                "There is no device yet. One appears with its first message, or from a [[devices]] table.");
+  });
+}
+
+int tail(Context& context, const std::string& device, int count) {
+  const auto target = "/api/v1/stream" + (device.empty() ? std::string{} : "?device_id=" + escaped(device));
+  const auto done = context.client.stream(target, [&](std::string_view line) {
+    if (context.format == Format::json) {
+      fmt::print("{}\n", line);
+    } else if (const auto reading = parse_json(std::string(line)); reading) {
+      std::string text = fmt::format("{}  {}", cell((*reading)["timestamp"]), cell((*reading)["device_id"]));
+      for (const auto& name : reading->getMemberNames()) {
+        if (name == "timestamp" || name == "device_id" || name == "seq") continue;
+        text += fmt::format("  {}={}", name, cell((*reading)[name]));
+      }
+      fmt::print("{}\n", text);
+    }
+    std::fflush(stdout);
+    return count == 0 || --count > 0;
+  });
+  return done ? 0 : complain(done.error());
+}
+
+int query(Context& context, const Query& query) {
+  auto target = fmt::format("/api/v1/data/telemetry/{}?limit={}&start_time={}", escaped(query.device), query.limit,
+                            escaped(start_of(query.from)));
+  const auto add = [&](const char* name, const std::string& value) {
+    if (!value.empty()) target += fmt::format("&{}={}", name, escaped(value));
+  };
+  add("end_time", query.to.empty() ? "" : start_of(query.to));
+  add("fields", query.fields);
+  add("aggregate", query.aggregate);
+  add("interval", query.interval);
+  return answer(context, context.client.get(target), [&](const Json::Value& data) {
+    std::vector<std::string> columns{"timestamp"};
+    for (const auto& item : data["items"]) {
+      for (const auto& name : item.getMemberNames()) {
+        const bool is_meta = name == "device_id" || name == "schema_version" || name == "enrichment_status";
+        if (!is_meta && std::find(columns.begin(), columns.end(), name) == columns.end()) columns.push_back(name);
+      }
+    }
+    Table table(columns);
+    for (const auto& item : data["items"]) {
+      std::vector<std::string> row;
+      for (const auto& column : columns) row.push_back(item.isMember(column) ? cell(item[column]) : "");
+      table.add(std::move(row));
+    }
+    print_table(context, table, "There is nothing in this range.");
+  });
+}
+
+int list_alerts(Context& context, const std::string& status, const std::string& device) {
+  const auto target =
+      fmt::format("/api/v1/alerts?page_size=1000&status={}&device_id={}", escaped(status), escaped(device));
+  return answer(context, context.client.get(target), [&](const Json::Value& alerts) {
+    Table table({"ALERT", "STATUS", "SEVERITY", "DEVICE", "SINCE", "COUNT", "LAST", "MESSAGE"});
+    for (const auto& alert : alerts) {
+      table.add({cell(alert["alert_id"]), cell(alert["status"]), cell(alert["severity"]), cell(alert["device_id"]),
+                 cell(alert["created_at"]), cell(alert["count"]), cell(alert["last_value"]), cell(alert["message"])});
+    }
+    print_table(context, table, "There is no such alert.");
+  });
+}
+
+int change_alert(Context& context, const std::string& id, const std::string& verb, const std::string& who) {
+  Json::Value body;
+  body["acknowledged_by"] = who;
+  const auto target = fmt::format("/api/v1/alerts/{}/{}", escaped(id), verb);
+  return answer(context, context.client.patch(target, body.toStyledString()), [](const Json::Value& alert) {
+    fmt::print("{} is {}\n", cell(alert["alert_id"]), cell(alert["status"]));
+  });
+}
+
+int list_dead_letters(Context& context, int limit) {
+  return answer(context, all_dead_letters(context, limit), [&](const Json::Value& data) {
+    Table table({"ID", "RECEIVED", "REASON", "TOPIC", "BYTES", "REPLAYED", "DETAIL"});
+    for (const auto& letter : data["items"]) {
+      table.add({cell(letter["id"]), cell(letter["received_at"]), cell(letter["reason"]), cell(letter["topic"]),
+                 cell(letter["bytes"]), cell(letter["replayed_at"]), cell(letter["detail"])});
+    }
+    print_table(context, table, "There is no dead letter: every message was accepted.");
+  });
+}
+
+int show_dead_letter(Context& context, std::int64_t id) {
+  return answer(context, context.client.get(fmt::format("/api/v1/dead-letters/{}", id)), [](const Json::Value& letter) {
+    for (const auto* name : {"id", "received_at", "source", "topic", "reason", "detail", "replayed_at", "payload"}) {
+      fmt::print("{:<12} {}\n", name, cell(letter[name]));
+    }
+  });
+}
+
+int replay_dead_letters(Context& context, const std::vector<std::int64_t>& ids, bool all) {
+  auto wanted = ids;
+  if (all) {
+    const auto letters = all_dead_letters(context, 1000);
+    if (!letters) return complain(letters.error());
+    for (const auto& letter : (*letters)["data"]["items"]) {
+      if (letter["replayed_at"].isNull()) wanted.insert(wanted.begin(), letter["id"].asInt64());
+    }
+  }
+  int accepted = 0;
+  for (const auto id : wanted) {
+    const auto done = context.client.post(fmt::format("/api/v1/dead-letters/{}/replay", id));
+    if (done) ++accepted;
+    else fmt::print(stderr, "wattctl: dead letter {}: {}\n", id, done.error().message);
+  }
+  if (context.format == Format::json)
+    fmt::print("{{\"replayed\":{},\"refused\":{}}}\n", accepted, wanted.size() - accepted);
+  else fmt::print("{} replayed, {} refused again\n", accepted, wanted.size() - accepted);
+  return accepted == static_cast<int>(wanted.size()) ? 0 : 1;
+}
+
+int sync_status(Context& context) {
+  const auto status = context.client.get("/api/v1/status");
+  if (!status) return complain(status.error());
+  Json::Value whole;
+  whole["data"] = (*status)["data"]["sinks"];
+  return answer(context, whole, [&](const Json::Value& sinks) {
+    Table table({"SINK", "TARGET", "SAMPLES SENT", "BEHIND", "REFUSED", "FAILURES", "LAST SUCCESS", "LAST ERROR"});
+    for (const auto& sink : sinks) {
+      table.add({cell(sink["id"]), cell(sink["target"]), cell(sink["sent_samples"]), cell(sink["behind_segments"]),
+                 cell(sink["refused_readings"]), cell(sink["failures"]), cell(sink["last_success"]),
+                 cell(sink["last_error"])});
+    }
+    print_table(context, table, "No upstream is configured. Add a [[sinks]] table to the configuration.");
+  });
+}
+
+int check_config(const std::string& config_path) {
+  // The daemon's own eyes: what it would refuse at its start is refused here, in the same words.
+  for (const char* daemon : {"/usr/sbin/wattd", "wattd"}) {
+    execlp(daemon, "wattd", "--check-config", "--config", config_path.c_str(), nullptr);
+  }
+  fmt::print(stderr, "wattctl: wattd is not installed; the configuration cannot be checked\n");
+  return 1;
+}
+
+}  // namespace wattd::cli

@@ -1,0 +1,64 @@
+#pragma once
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "cli/client.h"
+#include "cli/output.h"
+
+namespace wattd::cli {
+
+/// What every command gets: where the daemon is and how to answer.
+struct Context {
+  Client client;
+  Format format = Format::table;
+};
+
+// Every command prints to standard output and returns its exit status: 0 done, 1 failed (the reason is on
+// standard error), 2 not understood.
+
+int show_status(Context& context);
+int list_devices(Context& context);
+int tail(Context& context, const std::string& device, int count);
+
+struct Query {
+  std::string device;
+  std::string fields;       ///< Comma separated; empty is all.
+  std::string from = "1h";  ///< RFC 3339, or so long ago.
+  std::string to;
+  std::string aggregate;
+  std::string interval;
+  int limit = 1000;
+};
+int query(Context& context, const Query& query);
+
+int list_alerts(Context& context, const std::string& status, const std::string& device);
+int change_alert(Context& context, const std::string& id, const std::string& verb, const std::string& who);
+int list_dead_letters(Context& context, int limit);
+int show_dead_letter(Context& context, std::int64_t id);
+int replay_dead_letters(Context& context, const std::vector<std::int64_t>& ids, bool all);
+int sync_status(Context& context);
+int doctor(Context& context, const std::string& config_path);
+int check_config(const std::string& config_path);
+
+/// Where a meter is, given on the command line.
+struct MeterTarget {
+  std::string profile;
+  std::string tcp;     ///< host[:port].
+  std::string serial;  ///< Device.
+  int baud = 9600;
+  std::string parity = "none";
+  int stop_bits = 1;
+  int unit = 1;
+  int timeout_ms = 1000;
+  bool experimental = false;
+  std::vector<std::string> profile_directories;
+};
+int read_meter(Context& context, const MeterTarget& target);
+int explain_meter(Context& context, const MeterTarget& target);
+int list_meter_profiles(Context& context, const MeterTarget& target);
+
+/// Prints the reason and returns 1.
+int complain(const Error& error);
+
+}  // namespace wattd::cli

@@ -1,0 +1,153 @@
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "cli/commands.h"
+#include "drivers/modbus/link.h"
+#include "drivers/modbus/plan.h"
+#include "telemetry/time.h"
+
+namespace wattd::cli {
+namespace {
+
+using namespace drivers::modbus;
+
+Address address_of(const MeterTarget& target) {
+  Address address;
+  address.device = target.serial;
+  address.baud = target.baud;
+  address.parity = target.parity == "even" ? 'E' : target.parity == "odd" ? 'O' : 'N';
+  address.stop_bits = target.stop_bits;
+  const auto colon = target.tcp.rfind(':');
+  address.host = target.tcp.substr(0, colon);
+  if (colon != std::string::npos) address.port = std::atoi(target.tcp.c_str() + colon + 1);
+  address.timeout = std::chrono::milliseconds{target.timeout_ms};
+  return address;
+}
+
+std::vector<Request> all_requests(const Profile& profile, bool experimental) {
+  auto requests = plan(profile, PollClass::fast, experimental);
+  auto slow = plan(profile, PollClass::slow, experimental);
+  requests.insert(requests.end(), slow.begin(), slow.end());
+  return requests;
+}
+
+std::string words_text(std::span<const std::uint16_t> words) {
+  std::vector<std::string> texts;
+  for (const auto word : words) texts.push_back(fmt::format("{:04x}", word));
+  return fmt::format("{}", fmt::join(texts, " "));
+}
+
+/// Reads the rows of a request, one by one where the meter refuses them together.
+void read_into(Link& link, int unit, const Request& request, Table& table, Json::Value& json, int& failures) {
+  const auto answer = link.read(unit, request.function, request.address, request.count);
+  if (!answer && answer.error().kind == ErrorKind::unsupported && request.rows.size() > 1) {
+    for (const auto* row : request.rows) {
+      const Request single{row->function, row->address, register_count(row->type), {row}};
+      read_into(link, unit, single, table, json, failures);
+    }
+    return;
+  }
+  for (const auto* row : request.rows) {
+    Json::Value one;
+    one["measurand"] = row->measurand;
+    one["unit"] = row->unit;
+    one["address"] = row->address;
+    std::string value = "-";
+    std::string words;
+    if (answer) {
+      const auto part = std::span(*answer).subspan(static_cast<std::size_t>(row->address - request.address),
+                                                   static_cast<std::size_t>(register_count(row->type)));
+      words = words_text(part);
+      if (const auto decoded = decode(*row, part))
+        value = to_text(*decoded), one["value"] = as_number(*decoded).value_or(0);
+    } else {
+      ++failures;
+      words = answer.error().message;
+      one["error"] = words;
+    }
+    one["words"] = words;
+    json.append(one);
+    table.add({row->measurand, value, row->unit, fmt::format("{}", row->address), words,
+               row->experimental ? "experimental" : ""});
+  }
+}
+
+}  // namespace
+
+int read_meter(Context& context, const MeterTarget& target) {
+  try {
+    const auto profile = load_profile(target.profile, target.profile_directories);
+    const auto link = open_link(address_of(target));
+    Table table({"MEASURAND", "VALUE", "UNIT", "ADDRESS", "WORDS", ""});
+    Json::Value json(Json::arrayValue);
+    int failures = 0;
+    for (const auto& request : all_requests(profile, target.experimental)) {
+      read_into(*link, target.unit, request, table, json, failures);
+    }
+    if (context.format == Format::json) print_json(json);
+    else context.format == Format::csv ? table.print_csv() : table.print();
+    return failures == 0 ? 0 : 1;
+  } catch (const config::ConfigError& problem) {
+    return complain({ErrorKind::permanent, problem.what()});
+  }
+}
+
+int explain_meter(Context& context, const MeterTarget& target) {
+  try {
+    const auto profile = load_profile(target.profile, target.profile_directories);
+    Table table({"CLASS", "REQUEST", "FUNCTION", "ADDRESS", "MODICON", "REGISTERS", "BYTES", "MEASURANDS"});
+    Json::Value json(Json::arrayValue);
+    int number = 0;
+    for (const auto poll : {PollClass::fast, PollClass::slow}) {
+      for (const auto& request : plan(profile, poll, target.experimental)) {
+        Json::Value one;
+        one["class"] = poll == PollClass::fast ? "fast" : "slow";
+        one["function"] = request.function;
+        one["address"] = request.address;
+        one["registers"] = request.count;
+        std::vector<std::string> names;
+        for (const auto* row : request.rows) names.push_back(row->measurand), one["measurands"].append(row->measurand);
+        json.append(one);
+        const int modicon = (request.function == 4 ? 30001 : 40001) + request.address;
+        table.add({one["class"].asString(), fmt::format("{}", ++number), fmt::format("{}", request.function),
+                   fmt::format("{}", request.address), fmt::format("{}", modicon), fmt::format("{}", request.count),
+                   fmt::format("{}", 8 + 5 + 2 * request.count), fmt::format("{}", fmt::join(names, " "))});
+      }
+    }
+    if (context.format == Format::json) {
+      print_json(json);
+      return 0;
+    }
+    if (context.format == Format::csv) {
+      table.print_csv();
+      return 0;
+    }
+    table.print();
+    const auto fast = bus_time(plan(profile, PollClass::fast, target.experimental), profile, target.baud);
+    const auto slow = bus_time(plan(profile, PollClass::slow, target.experimental), profile, target.baud);
+    fmt::print("\nOn a line of {} baud a fast poll takes about {}, a slow one {}, pauses of {} included.\n",
+               target.baud, format_duration(fast), format_duration(slow), format_duration(profile.delay));
+    return 0;
+  } catch (const config::ConfigError& problem) {
+    return complain({ErrorKind::permanent, problem.what()});
+  }
+}
+
+int list_meter_profiles(Context& context, const MeterTarget& target) {
+  Table table({"PROFILE", "VENDOR", "MODELS"});
+  Json::Value json(Json::arrayValue);
+  for (const auto& id : list_profiles(target.profile_directories)) {
+    try {
+      const auto profile = load_profile(id, target.profile_directories);
+      table.add({id, profile.vendor, fmt::format("{}", fmt::join(profile.models, ", "))});
+    } catch (const config::ConfigError& problem) {
+      table.add({id, "BROKEN", problem.what()});
+    }
+    json.append(id);
+  }
+  if (context.format == Format::json) print_json(json);
+  else context.format == Format::csv ? table.print_csv() : table.print();
+  return 0;
+}
+
+}  // namespace wattd::cli

@@ -1,0 +1,131 @@
+#include "daemon/daemon.h"
+
+#include <fmt/format.h>
+
+#include "daemon/identity.h"
+#include "daemon/thread.h"
+
+namespace wattd::daemon {
+namespace {
+
+/// Rules have to be in the database before the pipeline reads them from there.
+storage::Store& provisioned(storage::Store& store, const Settings& settings, Timestamp now) {
+  if (const auto done = store.provision_rules(settings.rules, now); !done)
+    throw std::runtime_error(done.error().message);
+  return store;
+}
+
+}  // namespace
+
+Daemon::Daemon(Settings settings)
+    : started_at_(clock_.now()),
+      gateway_id_(gateway_id(settings.storage.directory)),
+      store_(settings.storage),
+      registry_(settings.registry, store_.devices(), started_at_),
+      settings_(std::move(settings)),
+      pipeline_(settings_.pipeline, provisioned(store_, settings_, started_at_), registry_, clock_),
+      routes_(*this, pipeline_, store_.path(), clock_),
+      server_(settings_.api, [this](const api::Request& request) { return routes_.answer(request); }) {
+  log::set_level(settings_.log_level);
+  pipeline_.set_listener(this);
+  pipeline_thread_ = start_thread("pipeline", [this](const std::stop_token& stop) { pipeline_.run(stop); });
+  server_.start();
+  start_links();
+}
+
+Daemon::~Daemon() {
+  std::unique_ptr<Sources> sources;
+  std::unique_ptr<Uplinks> uplinks;
+  {
+    const std::scoped_lock lock(mutex_);
+    sources = std::move(sources_);
+    uplinks = std::move(uplinks_);
+  }
+  // Sources first: they wait for a last commit and acknowledge it. Then the pipeline drains, then nobody asks.
+  sources.reset();
+  uplinks.reset();
+  pipeline_thread_.request_stop();
+  pipeline_thread_.join();
+  pipeline_.set_listener(nullptr);
+  server_.stop();
+}
+
+void Daemon::start_links() {
+  // Cursors belong to the writer's thread; it hands out a copy.
+  auto cursors = std::make_shared<std::vector<storage::Cursor>>();
+  std::vector<std::string> sink_ids;
+  for (const auto& sink : settings_.sinks) sink_ids.push_back(sink.id);
+  const bool asked = pipeline_.change_and_wait(
+      [cursors, sink_ids](pipeline::Pipeline& pipeline) {
+        pipeline.store().set_sinks(sink_ids);
+        *cursors = pipeline.store().cursors();
+      },
+      std::chrono::seconds{30});
+  if (!asked) throw std::runtime_error("the pipeline does not run");
+  auto uplinks = std::make_unique<Uplinks>(settings_, gateway_id_, *cursors, store_.path(), pipeline_, clock_);
+  auto sources = std::make_unique<Sources>(settings_, gateway_id_, pipeline_, clock_);
+  const std::scoped_lock lock(mutex_);
+  uplinks_ = std::move(uplinks);
+  sources_ = std::move(sources);
+}
+
+void Daemon::reload(Settings settings) {
+  if (settings.storage.directory != settings_.storage.directory || settings.api.port != settings_.api.port ||
+      settings.api.socket_path != settings_.api.socket_path || settings.api.address != settings_.api.address) {
+    log::warning("where data lies and where the API listens take effect at the next restart");
+  }
+  log::set_level(settings.log_level);
+  pipeline_.change_and_wait(
+      [&settings, this](pipeline::Pipeline& pipeline) {
+        pipeline.registry().configure(settings.registry, clock_.now());
+        if (const auto done = pipeline.store().provision_rules(settings.rules, clock_.now()); !done) {
+          log::error("the rules could not be written: " + done.error().message);
+          return;
+        }
+        pipeline.rules().set_rules(pipeline.store().rules());
+        pipeline.set_topics(settings.pipeline.topics);
+      },
+      std::chrono::seconds{30});
+  std::unique_ptr<Sources> sources;
+  std::unique_ptr<Uplinks> uplinks;
+  {
+    const std::scoped_lock lock(mutex_);
+    sources = std::move(sources_);
+    uplinks = std::move(uplinks_);
+    settings_ = std::move(settings);
+  }
+  sources.reset();
+  uplinks.reset();
+  start_links();
+}
+
+api::Overview Daemon::overview() const {
+  api::Overview overview;
+  overview.gateway_id = gateway_id_;
+  overview.database = store_.path();
+  overview.set_aside = store_.set_aside();
+  overview.started_at = started_at_;
+  overview.usage = pipeline_.usage();
+  const std::scoped_lock lock(mutex_);
+  overview.config_path = settings_.config_path;
+  overview.missing = missing_parts(settings_);
+  if (sources_) overview.connections = sources_->connections(), overview.buses = sources_->buses();
+  if (uplinks_) overview.sinks = uplinks_->status();
+  return overview;
+}
+
+void Daemon::on_committed(const std::shared_ptr<const pipeline::Committed>& group) noexcept {
+  server_.on_committed(group);
+  const std::scoped_lock lock(mutex_);
+  if (uplinks_) uplinks_->wake();
+}
+
+std::string Daemon::status_line() const {
+  const auto& counts = pipeline_.counts();
+  const auto problem = pipeline_.commit_problem();
+  if (!problem.empty()) return "NOT COMMITTING: " + problem;
+  return fmt::format("{} readings committed, {} dead letters, {} alerts", counts.committed.load(),
+                     counts.rejected.load(), counts.alerts.load());
+}
+
+}  // namespace wattd::daemon

@@ -1,0 +1,56 @@
+#pragma once
+#include <memory>
+#include <mutex>
+#include <thread>
+
+#include "api/gateway.h"
+#include "api/routes.h"
+#include "api/server.h"
+#include "daemon/settings.h"
+#include "daemon/sources.h"
+#include "daemon/uplinks.h"
+#include "pipeline/pipeline.h"
+#include "pipeline/registry.h"
+#include "storage/store.h"
+
+namespace wattd::daemon {
+
+/// The object graph of a running gateway. It runs from construction to destruction, which drains the intake,
+/// commits and acknowledges.
+/// Threads: main's; overview() and on_committed() any.
+class Daemon final : public api::Gateway, public pipeline::Listener {
+ public:
+  /// Errors: throws whatever keeps the gateway from starting.
+  explicit Daemon(Settings settings);
+  ~Daemon() override;
+
+  /// Takes over a new configuration: devices, schemas, rules, sources and sinks at once; where data lies and where
+  /// the API listens only at the next start, which is said. Errors: throws; the old configuration stays then.
+  void reload(Settings settings);
+  /// One line for systemctl status.
+  std::string status_line() const;
+  /// Whether the pipeline has gone round its loop lately.
+  bool makes_progress(std::chrono::nanoseconds within) const { return pipeline_.progress().silence() < within; }
+
+  api::Overview overview() const override;
+  void on_committed(const std::shared_ptr<const pipeline::Committed>& group) noexcept override;
+
+ private:
+  void start_links();
+
+  const SystemClock clock_;
+  const Timestamp started_at_;
+  const std::string gateway_id_;
+  storage::Store store_;
+  pipeline::Registry registry_;
+  mutable std::mutex mutex_;
+  Settings settings_;  ///< Guarded by mutex_, as are the links.
+  pipeline::Pipeline pipeline_;
+  api::Routes routes_;
+  api::Server server_;
+  std::jthread pipeline_thread_;
+  std::unique_ptr<Uplinks> uplinks_;
+  std::unique_ptr<Sources> sources_;
+};
+
+}  // namespace wattd::daemon

@@ -1,0 +1,124 @@
+#include "daemon/settings.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <set>
+
+namespace wattd::daemon {
+namespace {
+
+using namespace std::chrono_literals;
+
+storage::Options parse_storage(const config::Table& table) {
+  constexpr std::int64_t kGiB = 1 << 30;
+  storage::Options storage;
+  storage.directory = table.text("directory", "/var/lib/wattd");
+  storage.ring_bytes = table.bytes("ring", 1 << 20, 1024 * kGiB, storage.ring_bytes);
+  storage.dead_letter_bytes = table.bytes("dead_letters", 64 << 10, 64 * kGiB, storage.dead_letter_bytes);
+  storage.raw_retention =
+      std::chrono::duration_cast<std::chrono::days>(table.duration("raw_retention", 24h, 24h * 3660, 24h * 90));
+  table.reject_unknown_keys();
+  return storage;
+}
+
+std::vector<std::string> profile_directories(const config::Table& root) {
+  const auto modbus = root.table("modbus");
+  auto directories = modbus.texts("profiles");
+  modbus.reject_unknown_keys();
+  // The user's own profiles win over the shipped ones.
+  directories.insert(directories.end(), {"/etc/wattd/profiles", "/usr/share/wattd/profiles"});
+  return directories;
+}
+
+template <class Item, class Id>
+void require_unique(const config::Table& root, std::string_view key, const std::vector<Item>& items, Id id) {
+  std::set<std::string> seen;
+  for (const auto& item : items) {
+    if (!seen.insert(id(item)).second)
+      root.fail(key, fmt::format("expected different ids; {:?} appears twice", id(item)));
+  }
+}
+
+/// Every meter is a device, whether or not a [[devices]] table says more about it.
+void add_meters(const config::Table& root, Settings& settings) {
+  std::set<std::string> polled;
+  for (const auto& bus : settings.buses) {
+    for (const auto& meter : bus.meters) {
+      if (!polled.insert(meter.device_id).second) {
+        root.fail("buses", fmt::format("expected each device on one bus; {:?} is on two", meter.device_id));
+      }
+      const auto& devices = settings.registry.devices;
+      if (std::ranges::find(devices, meter.device_id, &Device::id) != devices.end()) continue;
+      settings.registry.devices.push_back({.id = meter.device_id,
+                                           .name = meter.device_id,
+                                           .type = "meter",
+                                           .manufacturer = meter.profile.vendor,
+                                           .model = meter.profile.id,
+                                           .enrichment = EnrichmentStatus::success,
+                                           .origin = settings.config_path});
+    }
+  }
+}
+
+}  // namespace
+
+Settings load_settings(const std::string& path, bool must_exist) {
+  Settings settings;
+  settings.config_path = path;
+  const auto drop_ins = (std::filesystem::path(path).parent_path() / "conf.d").string();
+  const bool exists = must_exist || std::filesystem::exists(path);
+  const auto root = exists ? config::load(path, drop_ins) : config::parse("", path);
+
+  settings.log_level = root.choice<log::Level>("log_level",
+                                               {{"error", log::Level::error},
+                                                {"warning", log::Level::warning},
+                                                {"notice", log::Level::notice},
+                                                {"info", log::Level::info},
+                                                {"debug", log::Level::debug}},
+                                               log::Level::info);
+  settings.storage = parse_storage(root.table("storage"));
+  settings.pipeline = pipeline::parse_options(root.table("pipeline"));
+  settings.pipeline.raw_retention = settings.storage.raw_retention;
+  settings.registry = pipeline::parse_registry(root);
+  settings.api = api::parse_server(root.table("api"));
+  const auto directories = profile_directories(root);
+  for (const auto& table : root.tables("mqtt")) settings.connections.push_back(drivers::mqtt::parse_connection(table));
+  for (const auto& table : root.tables("buses"))
+    settings.buses.push_back(drivers::modbus::parse_bus(table, directories));
+  for (const auto& table : root.tables("replay")) settings.replays.push_back(drivers::replay::parse_replay(table));
+  for (const auto& table : root.tables("rules")) settings.rules.push_back(rules::parse_rule(table));
+  for (const auto& table : root.tables("sinks")) settings.sinks.push_back(sync::parse_sink(table));
+  root.reject_unknown_keys();
+
+  require_unique(root, "mqtt", settings.connections, [](const auto& connection) { return connection.id; });
+  require_unique(root, "buses", settings.buses, [](const auto& bus) { return bus.id; });
+  require_unique(root, "sinks", settings.sinks, [](const auto& sink) { return sink.id; });
+  require_unique(root, "rules", settings.rules, [](const auto& rule) { return rule.name; });
+  add_meters(root, settings);
+  for (const auto& connection : settings.connections) {
+    for (const auto& topic : connection.topics) settings.pipeline.topics.push_back(topic);
+  }
+  return settings;
+}
+
+std::vector<std::string> missing_parts(const Settings& settings) {
+  std::vector<std::string> missing;
+  const auto directory = std::filesystem::path(settings.config_path).parent_path().string();
+  if (settings.connections.empty() && settings.buses.empty() && settings.replays.empty()) {
+    missing.push_back(
+        fmt::format("No source is configured: add an [[mqtt]] or [[buses]] table to {} or to a file in "
+                    "{}/conf.d, then run systemctl reload wattd.",
+                    settings.config_path, directory));
+  }
+  if (settings.sinks.empty()) {
+    missing.push_back(
+        fmt::format("No upstream is configured: readings stay on this gateway until a [[sinks]] table in "
+                    "{} says where they go.",
+                    settings.config_path));
+  }
+  return missing;
+}
+
+}  // namespace wattd::daemon

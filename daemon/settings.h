@@ -1,0 +1,42 @@
+#pragma once
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "api/server.h"
+#include "config/table.h"
+#include "drivers/modbus/bus.h"
+#include "drivers/mqtt/connection.h"
+#include "drivers/replay/replay.h"
+#include "pipeline/options.h"
+#include "pipeline/registry.h"
+#include "storage/store.h"
+#include "sync/shipper.h"
+#include "telemetry/log.h"
+
+namespace wattd::daemon {
+
+/// The whole configuration, checked.
+struct Settings {
+  std::string config_path;
+  log::Level log_level = log::Level::info;
+  storage::Options storage;
+  pipeline::Options pipeline;
+  pipeline::RegistryConfig registry;
+  api::ServerConfig api;
+  std::vector<drivers::mqtt::ConnectionConfig> connections;
+  std::vector<drivers::modbus::BusConfig> buses;
+  std::vector<drivers::replay::ReplayConfig> replays;
+  std::vector<Rule> rules;
+  std::vector<sync::SinkConfig> sinks;
+};
+
+/// Reads the file and the drop-ins in conf.d beside it. A missing default file is an empty configuration:
+/// a gateway with nothing configured still starts.
+/// Errors: throws config::ConfigError for the first thing that is wrong.
+Settings load_settings(const std::string& path, bool must_exist);
+
+/// What a person would want to add next, each with how to.
+std::vector<std::string> missing_parts(const Settings& settings);
+
+}  // namespace wattd::daemon

@@ -1,0 +1,58 @@
+#include "daemon/sources.h"
+
+#include <fmt/format.h>
+
+#include "daemon/thread.h"
+
+namespace wattd::daemon {
+
+Sources::Sources(const Settings& settings, const std::string& gateway_id, drivers::Intake& intake, const Clock& clock) {
+  for (auto config : settings.connections) {
+    if (config.client_id.empty()) config.client_id = fmt::format("wattd-{}-{}", gateway_id.substr(0, 8), config.id);
+    connections_.push_back(std::make_unique<drivers::mqtt::Connection>(
+        std::move(config), settings.pipeline.commit_interval, intake, clock));
+  }
+  for (const auto& config : settings.buses) {
+    buses_.push_back(
+        std::make_unique<drivers::modbus::Bus>(config, drivers::modbus::open_link(config.address), intake, clock));
+  }
+  for (const auto& connection : connections_) {
+    threads_.push_back(start_thread("mqtt", [&c = *connection](const std::stop_token& stop) { c.run(stop); }));
+  }
+  for (const auto& bus : buses_) {
+    threads_.push_back(start_thread("bus", [&b = *bus](const std::stop_token& stop) { b.run(stop); }));
+  }
+  for (const auto& replay : settings.replays) {
+    threads_.push_back(start_thread("replay", [replay, &intake, &clock](const std::stop_token& stop) {
+      try {
+        drivers::replay::play(replay, intake, clock, stop);
+      } catch (const std::runtime_error& problem) {
+        log::error(fmt::format("replay: {}", problem.what()));
+      }
+    }));
+  }
+}
+
+Sources::~Sources() {
+  // All at once first: each may need a moment to finish what it is doing.
+  for (auto& thread : threads_) thread.request_stop();
+}
+
+std::vector<api::ConnectionStatus> Sources::connections() const {
+  std::vector<api::ConnectionStatus> list;
+  for (const auto& connection : connections_) {
+    const auto& counts = connection->counts();
+    list.push_back({connection->config().id, fmt::format("{}:{}", connection->config().host, connection->config().port),
+                    counts.connected, counts.messages, counts.connects, counts.retained_skipped, counts.full_pauses,
+                    connection->last_error()});
+  }
+  return list;
+}
+
+std::vector<api::BusStatus> Sources::buses() const {
+  std::vector<api::BusStatus> list;
+  for (const auto& bus : buses_) list.push_back({bus->config().id, bus->config().address.text(), bus->health()});
+  return list;
+}
+
+}  // namespace wattd::daemon

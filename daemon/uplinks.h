@@ -1,0 +1,30 @@
+#pragma once
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "daemon/settings.h"
+#include "pipeline/pipeline.h"
+#include "sync/shipper.h"
+
+namespace wattd::daemon {
+
+/// The shippers of all sinks, one thread each, running from construction to destruction.
+class Uplinks {
+ public:
+  Uplinks(const Settings& settings, const std::string& gateway_id, const std::vector<storage::Cursor>& cursors,
+          const std::string& database, pipeline::Pipeline& pipeline, const Clock& clock);
+  ~Uplinks();
+
+  void wake();
+  std::vector<sync::ShipperStatus> status() const;
+
+ private:
+  class PipelineLedger;
+
+  std::unique_ptr<PipelineLedger> ledger_;
+  std::vector<std::unique_ptr<sync::Shipper>> shippers_;
+  std::vector<std::jthread> threads_;  ///< Last, so that they end before what they use.
+};
+
+}  // namespace wattd::daemon

@@ -1,0 +1,96 @@
+#pragma once
+#include <atomic>
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "config/table.h"
+#include "drivers/intake.h"
+#include "drivers/modbus/link.h"
+#include "drivers/modbus/plan.h"
+#include "telemetry/clock.h"
+
+namespace wattd::drivers::modbus {
+
+/// One meter on a bus.
+struct MeterConfig {
+  std::string device_id;
+  int unit = 1;
+  Profile profile;
+  std::chrono::milliseconds fast{1000};   ///< Period of power, voltage, current, frequency.
+  std::chrono::milliseconds slow{15000};  ///< Period of energy, distortion, demand.
+  bool experimental = false;
+};
+
+/// One bus, polled by one thread.
+struct BusConfig {
+  std::string id;
+  Address address;
+  std::vector<MeterConfig> meters;
+};
+
+/// Reads one [[buses]] table with its meters. Errors: throws config::ConfigError.
+BusConfig parse_bus(const config::Table& table, const std::vector<std::string>& profile_directories);
+
+/// What a meter has been like lately, for status, metrics and the device's health.
+struct MeterHealth {
+  std::string device_id;
+  std::uint64_t polls = 0;
+  std::uint64_t failures = 0;
+  std::uint64_t skipped_full = 0;  ///< Polls not made because the intake was full.
+  double last_answer_ms = 0;
+  std::string last_error;  ///< Empty while the meter answers.
+};
+
+/// Polls the meters of one line, each by its own periods. A silent meter is asked ever more seldom, so that
+/// it costs the others little.
+/// Threads: step() one; health() and read_now() any.
+class Bus {
+ public:
+  Bus(BusConfig config, std::unique_ptr<Link> link, Intake& intake, const Clock& clock);
+
+  /// Does what is due and says when to be called next.
+  Instant step(Instant now);
+  void run(const std::stop_token& stop);
+
+  std::vector<MeterHealth> health() const;
+  const BusConfig& config() const { return config_; }
+
+ private:
+  struct Poll {
+    MeterConfig* meter;
+    PollClass poll_class;
+    std::vector<Request> requests;
+    Instant due;
+    std::chrono::milliseconds period;
+    std::size_t meter_index;
+  };
+  struct Backoff {
+    int failures = 0;
+    Instant until{};
+  };
+
+  void poll(Poll& poll, Instant now);
+  /// Reads a request, splitting it when the meter refuses an address in it.
+  Result<void> read(const MeterConfig& meter, const Request& request, Reading& reading);
+  Result<void> read_halves(const MeterConfig& meter, const Request& request, Reading& reading, const Error& refusal);
+  void note(std::size_t meter, bool answered, double ms, const std::string& error);
+
+  BusConfig config_;
+  std::unique_ptr<Link> link_;
+  Intake& intake_;
+  const Clock& clock_;
+  std::vector<Poll> polls_;
+  std::vector<Backoff> backoff_;
+  std::set<const Register*> unsupported_;  ///< Rows this meter refused alone.
+  std::size_t next_ = 0;                   ///< Whose turn it is, so that none is starved.
+  mutable std::mutex mutex_;
+  std::vector<MeterHealth> health_;  ///< Guarded by mutex_.
+};
+
+}  // namespace wattd::drivers::modbus

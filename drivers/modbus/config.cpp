@@ -1,0 +1,67 @@
+#include <fmt/format.h>
+
+#include "drivers/modbus/bus.h"
+#include "telemetry/reading.h"
+
+namespace wattd::drivers::modbus {
+namespace {
+
+using namespace std::chrono_literals;
+
+std::chrono::milliseconds milliseconds(std::chrono::microseconds duration) {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(duration);
+}
+
+MeterConfig parse_meter(const config::Table& table, const std::vector<std::string>& directories) {
+  MeterConfig meter;
+  meter.device_id = table.text("device");
+  if (!is_valid_device_id(meter.device_id)) {
+    table.fail("device", "expected 1 to 50 bytes of printable text without / + #");
+  }
+  meter.unit = static_cast<int>(table.integer("unit", 1, 255, 1));
+  const auto profile = table.text("profile");
+  try {
+    meter.profile = load_profile(profile, directories);
+  } catch (const config::ConfigError& problem) {
+    table.fail("profile", problem.what());
+  }
+  meter.fast = milliseconds(table.duration("fast", 50ms, 24h, 1s));
+  meter.slow = milliseconds(table.duration("slow", 50ms, 24h, 15s));
+  meter.experimental = table.boolean("experimental", false);
+  table.reject_unknown_keys();
+  return meter;
+}
+
+}  // namespace
+
+BusConfig parse_bus(const config::Table& table, const std::vector<std::string>& directories) {
+  BusConfig bus;
+  auto& address = bus.address;
+  address.device = table.text("device", "");
+  address.host = table.text("host", "");
+  if (address.device.empty() == address.host.empty()) {
+    table.fail("device", "expected either device (a serial line) or host (Modbus TCP)");
+  }
+  bus.id = table.text("id", address.is_serial() ? address.device : address.host);
+  if (address.is_serial()) {
+    address.baud =
+        static_cast<int>(table.one_of("baud", {1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200}, address.baud));
+    address.parity = table.choice<char>("parity", {{"none", 'N'}, {"even", 'E'}, {"odd", 'O'}}, 'N');
+    address.stop_bits = static_cast<int>(table.one_of("stop_bits", {1, 2}, 1));
+  } else {
+    address.port = static_cast<int>(table.integer("port", 1, 65535, 502));
+  }
+  address.timeout = milliseconds(table.duration("timeout", 50ms, 30s, address.is_serial() ? 600ms : 1s));
+  for (const auto& meter : table.tables("meters")) {
+    bus.meters.push_back(parse_meter(meter, directories));
+    for (std::size_t i = 0; i + 1 < bus.meters.size(); ++i) {
+      if (bus.meters[i].device_id == bus.meters.back().device_id)
+        meter.fail("device", "expected a device no other meter has");
+    }
+  }
+  if (bus.meters.empty()) table.fail("meters", "is required: at least one [[buses.meters]]");
+  table.reject_unknown_keys();
+  return bus;
+}
+
+}  // namespace wattd::drivers::modbus

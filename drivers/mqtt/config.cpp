@@ -1,0 +1,39 @@
+#include "drivers/mqtt/connection.h"
+
+#include <mosquitto.h>
+
+namespace wattd::drivers::mqtt {
+
+ConnectionConfig parse_connection(const config::Table& table) {
+  using namespace std::chrono_literals;
+  ConnectionConfig connection;
+  connection.id = table.text("id", connection.id);
+  connection.host = table.text("host", connection.host);
+  connection.port = static_cast<int>(table.integer("port", 1, 65535, connection.port));
+  connection.client_id = table.text("client_id", "");
+  connection.username = table.text("username", "");
+  connection.password = table.secret("password");
+  if (table.has("topics")) connection.topics = table.texts("topics");
+  if (connection.topics.empty()) table.fail("topics", "expected at least one topic");
+  for (const auto& topic : connection.topics) {
+    if (mosquitto_sub_topic_check(topic.c_str()) != MOSQ_ERR_SUCCESS) {
+      table.fail("topics", "\"" + topic + "\" is not a topic filter: + and # stand for whole levels, # only last");
+    }
+  }
+  connection.window = static_cast<int>(table.integer("window", 1, 4096, connection.window));
+  connection.keepalive = std::chrono::duration_cast<std::chrono::seconds>(table.duration("keepalive", 5s, 1h, 30s));
+  const auto tls = table.table("tls");
+  connection.ca_file = tls.text("ca_file", "");
+  connection.cert_file = tls.text("cert_file", "");
+  connection.key_file = tls.text("key_file", "");
+  if (table.has("tls") && connection.ca_file.empty())
+    tls.fail("ca_file", "is required: the file of the CA's certificate");
+  if (connection.cert_file.empty() != connection.key_file.empty()) {
+    tls.fail("cert_file", "a client certificate needs both cert_file and key_file");
+  }
+  tls.reject_unknown_keys();
+  table.reject_unknown_keys();
+  return connection;
+}
+
+}  // namespace wattd::drivers::mqtt

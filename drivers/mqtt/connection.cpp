@@ -1,0 +1,239 @@
+#include "drivers/mqtt/connection.h"
+
+#include <fmt/format.h>
+#include <mosquitto.h>
+#include <poll.h>
+
+#include <algorithm>
+#include <random>
+#include <stdexcept>
+
+#include "drivers/mqtt/reachable.h"
+#include "telemetry/log.h"
+
+namespace wattd::drivers::mqtt {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr int kSmallestWindow = 10;    // of the brokers in common use
+constexpr auto kFallenSilent = 50ms;   // a broker that still has room in its window would have sent more by then
+constexpr std::size_t kHandOver = 64;  // messages moved to the intake at once
+constexpr auto kFirstPause = 200ms;
+constexpr auto kLongestPause = 10s;
+
+/// mosquitto_lib_init must run once, before the first client and before threads use it.
+void init_library() {
+  static const bool done = mosquitto_lib_init() == MOSQ_ERR_SUCCESS;
+  if (!done) throw std::runtime_error("libmosquitto does not start");
+}
+
+}  // namespace
+
+/// What the library calls; none of it may throw.
+struct Connection::Callbacks {
+  static void on_connect(mosquitto*, void* self, int code, int flags) noexcept {
+    auto& connection = *static_cast<Connection*>(self);
+    if (code != 0) {
+      connection.refused_ = true;
+      connection.set_error(fmt::format("the broker refused: {}", mosquitto_connack_string(code)));
+      return;
+    }
+    connection.counts_.connected = true;
+    connection.counts_.connects += 1;
+    log::notice(fmt::format("{}: connected to {}:{}{}", connection.config_.id, connection.config_.host,
+                            connection.config_.port, (flags & 1) != 0 ? ", the session goes on" : ", a new session"),
+                {{"SOURCE", connection.config_.id}});
+    for (const auto& topic : connection.config_.topics) {
+      mosquitto_subscribe(connection.client_.get(), nullptr, topic.c_str(), 1);
+    }
+  }
+
+  static void on_subscribe(mosquitto*, void* self, int, int count, const int* granted) noexcept {
+    auto& connection = *static_cast<Connection*>(self);
+    for (int i = 0; i < count; ++i) {
+      if (granted[i] <= 1) continue;
+      connection.set_error("the broker refused a subscription; does its access list allow this user the topic?");
+      log::error(fmt::format("{}: {}", connection.config_.id, connection.last_error()));
+    }
+  }
+
+  static void on_message(mosquitto*, void* self, const mosquitto_message* message) noexcept {
+    auto& connection = *static_cast<Connection*>(self);
+    if (message->qos > 0) {
+      // It counts towards the window even when it is skipped: its PUBACK is queued like any other.
+      if (connection.unacknowledged_++ == 0) connection.first_unacknowledged_ = connection.clock_.monotonic();
+    }
+    connection.last_arrival_ = connection.clock_.monotonic();
+    if (message->retain) {
+      connection.counts_.retained_skipped += 1;
+      return;
+    }
+    connection.counts_.messages += 1;
+    connection.read_.push_back(
+        {.source = connection.config_.id,
+         .topic = message->topic,
+         .payload = {static_cast<const char*>(message->payload), static_cast<std::size_t>(message->payloadlen)},
+         .received = connection.clock_.now(),
+         .packet_id = static_cast<std::uint16_t>(message->qos > 0 ? message->mid : 0),
+         .epoch = connection.epoch_});
+  }
+};
+
+void Connection::Free::operator()(mosquitto* client) const { mosquitto_destroy(client); }
+
+Connection::Connection(ConnectionConfig config, std::chrono::milliseconds commit_interval, Intake& intake,
+                       const Clock& clock)
+    : config_(std::move(config)), commit_interval_(commit_interval), intake_(intake), clock_(clock) {
+  init_library();
+  configure_client();
+}
+
+Connection::~Connection() = default;
+
+void Connection::configure_client() {
+  client_.reset(mosquitto_new(config_.client_id.c_str(), false, this));
+  if (!client_)
+    throw std::runtime_error(fmt::format("{}: the client id {:?} is not usable", config_.id, config_.client_id));
+  auto* const client = client_.get();
+  // Tells the library that writes are ours to make: without it a PUBACK leaves before the callback runs.
+  mosquitto_threaded_set(client, true);
+  mosquitto_int_option(client, MOSQ_OPT_TCP_NODELAY, 1);
+  if (!config_.username.empty()) {
+    mosquitto_username_pw_set(client, config_.username.c_str(),
+                              config_.password.empty() ? nullptr : config_.password.c_str());
+  }
+  if (!config_.ca_file.empty()) {
+    const auto or_null = [](const std::string& path) { return path.empty() ? nullptr : path.c_str(); };
+    const int code = mosquitto_tls_set(client, config_.ca_file.c_str(), nullptr, or_null(config_.cert_file),
+                                       or_null(config_.key_file), nullptr);
+    if (code != MOSQ_ERR_SUCCESS) {
+      throw std::runtime_error(
+          fmt::format("{}: the TLS files cannot be used: {}", config_.id, mosquitto_strerror(code)));
+    }
+  }
+  mosquitto_connect_with_flags_callback_set(client, Callbacks::on_connect);
+  mosquitto_subscribe_callback_set(client, Callbacks::on_subscribe);
+  mosquitto_message_callback_set(client, Callbacks::on_message);
+}
+
+std::string Connection::last_error() const {
+  const std::scoped_lock lock(error_mutex_);
+  return error_;
+}
+
+void Connection::set_error(std::string message) {
+  const std::scoped_lock lock(error_mutex_);
+  error_ = std::move(message);
+}
+
+bool Connection::connect(const std::stop_token& stop) {
+  // The library connects without a time limit of its own; ask first whether anyone is there.
+  if (auto problem = unreachable_because(config_.host, config_.port, 5s); !problem.empty()) {
+    set_error(std::move(problem));
+    return false;
+  }
+  if (stop.stop_requested()) return false;
+  ++epoch_;
+  refused_ = false;
+  const int code =
+      mosquitto_connect(client_.get(), config_.host.c_str(), config_.port, static_cast<int>(config_.keepalive.count()));
+  if (code == MOSQ_ERR_SUCCESS) return true;
+  set_error(fmt::format("cannot connect: {}", mosquitto_strerror(code)));
+  return false;
+}
+
+void Connection::run(const std::stop_token& stop) {
+  std::minstd_rand jitter(std::random_device{}());
+  auto pause = std::chrono::milliseconds{kFirstPause};
+  std::string reported;
+  while (!stop.stop_requested()) {
+    const auto connects = counts_.connects.load();
+    if (connect(stop)) serve(stop);
+    counts_.connected = false;
+    if (stop.stop_requested()) break;
+    if (counts_.connects.load() > connects) pause = kFirstPause, reported.clear();
+    if (const auto problem = last_error(); problem != reported) {
+      log::warning(fmt::format("{}: {}; trying again", config_.id, problem), {{"SOURCE", config_.id}});
+      reported = problem;
+    }
+    const auto until = clock_.monotonic() + pause * std::uniform_int_distribution(50, 100)(jitter) / 100;
+    while (!stop.stop_requested() && clock_.monotonic() < until) poll(nullptr, 0, 50);
+    pause = std::min<std::chrono::milliseconds>(pause * 2, kLongestPause);
+  }
+  mosquitto_disconnect(client_.get());
+  mosquitto_loop_write(client_.get(), 1);
+}
+
+void Connection::hand_over() {
+  if (read_.empty()) return;
+  last_ticket_ = intake_.put(std::move(read_));
+  read_.clear();
+}
+
+bool Connection::must_cut(Instant now) const {
+  if (now - last_write_ > config_.keepalive / 2) return true;  // a PINGREQ has to go out, and it flushes PUBACKs
+  if (unacknowledged_ == 0) return false;
+  if (unacknowledged_ >= std::max(1, config_.window / 2)) return true;
+  if (now - first_unacknowledged_ >= commit_interval_) return true;
+  return unacknowledged_ >= kSmallestWindow && now - last_arrival_ >= kFallenSilent;
+}
+
+bool Connection::acknowledge() {
+  hand_over();
+  // A full disk may hold a commit up; the broker waits, until its keepalive drops us and it delivers again.
+  if (unacknowledged_ > 0 && !intake_.commit_through(last_ticket_, config_.keepalive)) {
+    set_error("the readings could not be committed; not acknowledging");
+    return false;
+  }
+  const bool live = mosquitto_loop_misc(client_.get()) == MOSQ_ERR_SUCCESS;
+  unacknowledged_ = 0;
+  last_write_ = clock_.monotonic();
+  return live && mosquitto_loop_write(client_.get(), 1) == MOSQ_ERR_SUCCESS;
+}
+
+Connection::Arrival Connection::read_some(std::chrono::milliseconds patience) {
+  pollfd socket{.fd = mosquitto_socket(client_.get()), .events = POLLIN};
+  if (socket.fd < 0) return Arrival::lost;
+  if (patience > 0ms && poll(&socket, 1, static_cast<int>(patience.count())) <= 0) return Arrival::nothing;
+  const auto before = unacknowledged_ + counts_.messages.load(std::memory_order_relaxed);
+  const int code = mosquitto_loop_read(client_.get(), 1);
+  if (code != MOSQ_ERR_SUCCESS) {
+    if (!refused_) set_error(fmt::format("the connection was lost: {}", mosquitto_strerror(code)));
+    return Arrival::lost;
+  }
+  const auto after = unacknowledged_ + counts_.messages.load(std::memory_order_relaxed);
+  return after == before ? Arrival::nothing : Arrival::message;
+}
+
+void Connection::serve(const std::stop_token& stop) {
+  unacknowledged_ = 0;
+  read_.clear();
+  last_write_ = clock_.monotonic();
+  if (mosquitto_loop_write(client_.get(), 1) != MOSQ_ERR_SUCCESS) return;
+  bool subscribed = false;
+  while (!stop.stop_requested()) {
+    if (!intake_.has_room()) {
+      counts_.full_pauses += 1;
+      hand_over();
+      if (!acknowledge()) return;
+      if (!intake_.has_room()) poll(nullptr, 0, 20);
+      continue;
+    }
+    // Waiting is for when nothing is in hand; otherwise only look whether more has come.
+    const auto arrival = read_some(!read_.empty() ? 0ms : unacknowledged_ > 0 ? 10ms : 100ms);
+    if (arrival == Arrival::lost) return;
+    if (read_.size() >= kHandOver || arrival == Arrival::nothing) hand_over();
+    if (counts_.connected && !subscribed) {
+      subscribed = true;  // SUBSCRIBE is queued like everything else
+      if (!acknowledge()) return;
+    }
+    const auto now = clock_.monotonic();
+    if (must_cut(now) || (unacknowledged_ > 0 && read_.empty() && intake_.committed() >= last_ticket_)) {
+      if (!acknowledge()) return;
+    }
+  }
+  acknowledge();
+}
+
+}  // namespace wattd::drivers::mqtt

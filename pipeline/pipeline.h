@@ -1,0 +1,165 @@
+#pragma once
+#include <atomic>
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <stop_token>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "drivers/intake.h"
+#include "drivers/mqtt/payload.h"
+#include "pipeline/options.h"
+#include "pipeline/redelivery.h"
+#include "pipeline/registry.h"
+#include "rules/engine.h"
+#include "storage/store.h"
+#include "telemetry/clock.h"
+#include "telemetry/histogram.h"
+#include "telemetry/progress.h"
+
+namespace wattd::pipeline {
+
+/// A group that is on the disk, as listeners get it.
+struct Committed {
+  std::uint64_t seq = 0;
+  std::vector<Reading> readings;
+  std::vector<Alert> alerts;
+};
+
+/// Hears of every group after its commit. Threads: called on the pipeline's; must return at once.
+class Listener {
+ public:
+  virtual ~Listener() = default;
+  virtual void on_committed(const std::shared_ptr<const Committed>& group) noexcept = 0;
+};
+
+/// What the pipeline counts since it started. Threads: any reads.
+struct Counts {
+  std::atomic<std::uint64_t> received{0};     ///< Messages and readings that came in, redeliveries not counted.
+  std::atomic<std::uint64_t> committed{0};    ///< Readings on the disk.
+  std::atomic<std::uint64_t> samples{0};      ///< Their numeric samples.
+  std::atomic<std::uint64_t> rejected{0};     ///< Messages that became dead letters.
+  std::atomic<std::uint64_t> redelivered{0};  ///< Messages dropped because they had been taken before.
+  std::atomic<std::uint64_t> alerts{0};       ///< Alerts raised.
+  std::atomic<std::uint64_t> groups{0};
+  std::atomic<std::uint64_t> commit_failures{0};
+  std::array<std::atomic<std::int64_t>, 4> active_alerts{};  ///< By severity.
+  Histogram commit_seconds;                                  ///< One transaction, its sync included.
+  Histogram evaluation_seconds;                              ///< All rules over one reading.
+  Histogram alert_seconds;                                   ///< From a reading's arrival to its alert on the disk.
+};
+
+/// The way of a reading: intake, decode, validate, rules, commit; one thread, one transaction a group.
+/// Threads: run() on its own; the Intake's methods, change() and counts() any.
+class Pipeline final : public drivers::Intake {
+ public:
+  /// What somebody else wants done on the writer's thread: changes of rules, alerts, cursors, replays.
+  using Change = std::function<void(Pipeline&)>;
+
+  Pipeline(Options options, storage::Store& store, Registry& registry, const Clock& clock);
+
+  /// Takes in, judges and commits until told to stop; then drains the intake and commits once more.
+  void run(const std::stop_token& stop);
+  /// One turn: takes what waits, commits when it is time. Returns when it wants to be called next at the latest.
+  Instant step(Instant now);
+
+  bool has_room() const override;
+  Ticket put(std::vector<Message> messages) override;
+  Ticket put(Reading reading) override;
+  Ticket committed() const override { return committed_.load(std::memory_order_acquire); }
+  bool commit_through(Ticket ticket, std::chrono::milliseconds patience) override;
+
+  /// Puts a dead letter's message through the pipeline once more; it is marked replayed with its reading.
+  Ticket replay(std::int64_t dead_letter_id, Message message);
+  /// Runs `change` on the pipeline's thread, between groups.
+  void change(Change change);
+  /// Like change(), and waits for it. Errors: false when it did not run in time.
+  bool change_and_wait(Change change, std::chrono::milliseconds patience);
+  void set_listener(Listener* listener) { listener_ = listener; }
+
+  // For changes, on the pipeline's thread only.
+  storage::Store& store() { return store_; }
+  Registry& registry() { return registry_; }
+  const Registry& registry() const { return registry_; }
+  rules::Engine& rules() { return engine_; }
+  /// Written with the next group: cheaper than a transaction of its own.
+  void save_cursor(const storage::Cursor& cursor);
+  void set_aside(DeadLetter letter);
+  void set_topics(std::vector<std::string> filters) { options_.topics = std::move(filters); }
+
+  const Counts& counts() const { return counts_; }
+  const Progress& progress() const { return progress_; }
+  std::size_t backlog() const;
+  /// The last reason why a commit failed; empty since one succeeded.
+  std::string commit_problem() const;
+  /// What the store held after the last commit.
+  storage::Usage usage() const;
+  const Options& options() const { return options_; }
+
+ private:
+  struct Replay {
+    std::int64_t id;
+    Message message;
+  };
+  struct Entry {
+    std::variant<std::vector<Message>, Reading, Replay> content;
+    Ticket last;
+    std::size_t size;
+  };
+
+  Ticket enqueue(decltype(Entry::content) content, std::size_t size);
+  std::vector<Entry> take_waiting(std::vector<Change>& changes);
+  void process(Entry& entry);
+  void process_message(Message message, std::int64_t replayed_id);
+  /// The device that a topic names, by the first filter that fits it.
+  std::optional<std::string_view> device_in(std::string_view topic) const;
+  Result<Reading> decode(const Message& message, Rejection& reason);
+  Result<void> admit(Reading& reading, bool has_stamp, Rejection& reason);
+  void accept(Reading reading);
+  void reject(Message message, Rejection reason, std::string detail, std::int64_t replayed_id);
+  bool must_commit(Instant now);
+  void commit(Instant now);
+  void commit_one_by_one();
+  void announce(std::uint64_t seq);
+  void open_group(Instant now);
+
+  Options options_;
+  storage::Store& store_;
+  Registry& registry_;
+  const Clock& clock_;
+  rules::Engine engine_;
+  RedeliveryFilter redeliveries_;
+  drivers::mqtt::PayloadDecoder decoder_;
+  std::atomic<Listener*> listener_{nullptr};
+  Counts counts_;
+  Progress progress_;
+
+  mutable std::mutex mutex_;
+  std::condition_variable arrived_;
+  std::condition_variable durable_;
+  std::vector<Entry> waiting_;           ///< Guarded by mutex_.
+  std::vector<Change> changes_;          ///< Guarded by mutex_.
+  Ticket last_ticket_ = 0;               ///< Guarded by mutex_.
+  Ticket wanted_ = 0;                    ///< Guarded by mutex_: a source waits for this one.
+  std::string commit_problem_;           ///< Guarded by mutex_.
+  std::atomic<std::size_t> backlog_{0};  ///< Entries put in and not committed yet.
+  std::atomic<Ticket> committed_{0};
+
+  // The open group; the pipeline's thread alone.
+  storage::Group group_;
+  Ticket processed_ = 0;
+  std::size_t fields_ = 0;
+  std::optional<Instant> opened_;
+  std::vector<Timestamp> alert_arrivals_;
+  bool urgent_ = false;
+  double urgent_tokens_ = 20;
+  Instant tokens_at_{};
+  std::optional<Instant> retry_at_;
+
+  storage::Usage usage_;  ///< Guarded by mutex_.
+};
+
+}  // namespace wattd::pipeline

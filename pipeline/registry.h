@@ -1,0 +1,77 @@
+#pragma once
+#include <map>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "config/table.h"
+#include "telemetry/device.h"
+#include "telemetry/error.h"
+#include "telemetry/schema.h"
+
+namespace wattd::pipeline {
+
+/// Devices and schemas as the configuration gives them.
+struct RegistryConfig {
+  bool auto_create = true;               ///< A device unknown so far is born from its first message.
+  std::string default_type = "generic";  ///< Of such a device.
+  std::string default_location;
+  std::vector<Device> devices;  ///< Provisioned ones.
+  std::vector<Schema> schemas;
+};
+
+/// Reads [registry], [[devices]] and [schemas.TYPE]. Errors: throws config::ConfigError.
+RegistryConfig parse_registry(const config::Table& root);
+
+/// What a device has been doing, for status and metrics.
+struct DeviceActivity {
+  Device device;
+  std::optional<Timestamp> last_seen;
+  std::uint64_t readings = 0;
+  std::uint64_t rejected = 0;
+};
+
+/// Every device the gateway knows, in memory; the catalogue on disk follows with the next group.
+/// Threads: activity() any; everything else the pipeline's.
+class Registry {
+ public:
+  /// Takes over what is stored. Changed records wait in take_changes().
+  Registry(RegistryConfig config, std::vector<Device> stored, Timestamp now);
+
+  /// Applies a new configuration: what left the files becomes inactive, it is not deleted.
+  void configure(RegistryConfig config, Timestamp now);
+
+  /// The device of a message, born now when that is allowed.
+  /// Errors: permanent: deleted, unknown with auto_create off, or an unusable id.
+  Result<const Device*> admit(const std::string& id, Timestamp now);
+  /// The schema of a device type; null when there is none.
+  const Schema* schema_of(const std::string& device_type) const;
+
+  /// Records to be written before the next readings.
+  std::vector<Device> take_changes() { return std::exchange(changes_, {}); }
+  void note_reading(const std::string& id, Timestamp at);
+  void note_rejected(const std::string& id);
+
+  std::vector<DeviceActivity> activity() const;
+
+ private:
+  struct Seen {
+    std::optional<Timestamp> last;
+    std::uint64_t readings = 0;
+    std::uint64_t rejected = 0;
+  };
+
+  /// Stores the record if it says anything new, with a new version when what is sent beside the key changed.
+  void put(Device device, Timestamp now);
+
+  RegistryConfig config_;
+  std::map<std::string, Schema> schemas_;
+  std::vector<Device> changes_;
+  mutable std::mutex mutex_;
+  std::unordered_map<std::string, Device> devices_;  ///< Guarded by mutex_ where it is written.
+  std::unordered_map<std::string, Seen> seen_;       ///< Guarded by mutex_.
+};
+
+}  // namespace wattd::pipeline

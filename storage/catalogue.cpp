@@ -1,0 +1,153 @@
+#include "storage/catalogue.h"
+
+#include <fmt/format.h>
+
+#include "storage/texts.h"
+#include "telemetry/measurand.h"
+
+namespace wattd::storage {
+
+Catalogue::Catalogue(Database& database)
+    : database_(database),
+      put_device_(database,
+                  "INSERT INTO devices (device_id, tenant_id, device_name, device_type, manufacturer, model, location, "
+                  "status, metadata_json, created_at, updated_at, deleted_at, building_id, parent_device_id, "
+                  "meter_role, formula, stamp, schema_version, enrichment_status, version, origin) "
+                  "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) "
+                  "ON CONFLICT (device_id) DO UPDATE SET tenant_id=excluded.tenant_id, "
+                  "device_name=excluded.device_name, device_type=excluded.device_type, "
+                  "manufacturer=excluded.manufacturer, model=excluded.model, location=excluded.location, "
+                  "status=excluded.status, metadata_json=excluded.metadata_json, updated_at=excluded.updated_at, "
+                  "deleted_at=excluded.deleted_at, building_id=excluded.building_id, "
+                  "parent_device_id=excluded.parent_device_id, meter_role=excluded.meter_role, "
+                  "formula=excluded.formula, stamp=excluded.stamp, schema_version=excluded.schema_version, "
+                  "enrichment_status=excluded.enrichment_status, version=excluded.version, origin=excluded.origin "
+                  "RETURNING device_key"),
+      put_version_(database, "INSERT OR IGNORE INTO device_versions VALUES (?,?,?,?,?,?,?)"),
+      put_series_(database, "INSERT INTO series (device_key, field, measurand, unit) VALUES (?,?,?,?)") {
+  Statement devices(database_, "SELECT device_id, device_key FROM devices");
+  while (devices.step()) devices_.emplace(devices.text(0), static_cast<std::uint32_t>(devices.integer(1)));
+  Statement series(database_, "SELECT device_key, field, series_id FROM series");
+  while (series.step()) {
+    series_[static_cast<std::uint32_t>(series.integer(0))].emplace(series.text(1),
+                                                                   static_cast<std::uint32_t>(series.integer(2)));
+  }
+}
+
+void Catalogue::put(const Device& device) {
+  put_device_.bind(device.id).bind(device.tenant).bind(device.name).bind(device.type);
+  put_device_.bind_or_null(device.manufacturer).bind_or_null(device.model).bind_or_null(device.location);
+  put_device_.bind(to_string(device.status)).bind(device.metadata_json);
+  put_device_.bind(device.created_at).bind(device.updated_at).bind(device.deleted_at);
+  put_device_.bind_or_null(device.building).bind_or_null(device.parent_id).bind(to_string(device.role));
+  put_device_.bind_or_null(device.formula)
+      .bind(std::string_view(device.stamp == StampSource::device ? "device" : "arrival"));
+  put_device_.bind(device.schema_version).bind(to_string(device.enrichment));
+  put_device_.bind(static_cast<std::int64_t>(device.version)).bind_or_null(device.origin);
+  put_device_.step();
+  const auto key = static_cast<std::uint32_t>(put_device_.integer(0));
+  put_device_.run();
+  if (devices_.emplace(device.id, key).second) added_.push_back({.device_id = device.id});
+
+  put_version_.bind(std::int64_t{key}).bind(std::int64_t{device.version}).bind(device.type);
+  put_version_.bind_or_null(device.location).bind(device.schema_version).bind(to_string(device.enrichment));
+  put_version_.bind(device.updated_at).run();
+}
+
+std::uint32_t Catalogue::key_of(std::string_view device_id) const {
+  const auto found = devices_.find(device_id);
+  if (found == devices_.end()) throw SqlError(1, fmt::format("device {} has no record", device_id));
+  return found->second;
+}
+
+std::uint32_t Catalogue::series_of(std::uint32_t device_key, std::string_view field) {
+  auto& fields = series_[device_key];
+  if (const auto found = fields.find(field); found != fields.end()) return found->second;
+  const auto measurand = find_measurand(field);
+  put_series_.bind(std::int64_t{device_key}).bind(field);
+  measurand ? put_series_.bind(field).bind(measurand->unit) : put_series_.bind_null().bind_null();
+  put_series_.run();
+  const auto id = static_cast<std::uint32_t>(database_.last_insert_rowid());
+  fields.emplace(std::string(field), id);
+  added_.push_back({.device_key = device_key, .field = std::string(field)});
+  return id;
+}
+
+void Catalogue::roll_back() {
+  for (const auto& added : added_) {
+    if (added.device_id.empty()) series_[added.device_key].erase(added.field);
+    else devices_.erase(added.device_id);
+  }
+  added_.clear();
+}
+
+std::vector<Device> load_devices(Database& database) {
+  Statement row(database,
+                "SELECT device_id, device_name, device_type, tenant_id, ifnull(building_id,''), ifnull(location,''), "
+                "ifnull(manufacturer,''), ifnull(model,''), ifnull(metadata_json,'{}'), status, schema_version, "
+                "enrichment_status, stamp, meter_role, ifnull(parent_device_id,''), ifnull(formula,''), "
+                "ifnull(origin,''), version, created_at, updated_at, deleted_at FROM devices ORDER BY device_id");
+  std::vector<Device> devices;
+  while (row.step()) {
+    Device device;
+    device.id = row.text(0), device.name = row.text(1), device.type = row.text(2), device.tenant = row.text(3);
+    device.building = row.text(4), device.location = row.text(5), device.manufacturer = row.text(6);
+    device.model = row.text(7), device.metadata_json = row.text(8);
+    device.status = device_status_from(row.text(9)).value_or(DeviceStatus::active);
+    device.schema_version = row.text(10);
+    device.enrichment = named<EnrichmentStatus>(row.text(11), 5).value_or(EnrichmentStatus::skipped);
+    device.stamp = row.text(12) == "arrival" ? StampSource::arrival : StampSource::device;
+    device.role = named<MeterRole>(row.text(13), 3).value_or(MeterRole::main);
+    device.parent_id = row.text(14), device.formula = row.text(15), device.origin = row.text(16);
+    device.version = static_cast<std::uint32_t>(row.integer(17));
+    device.created_at = row.time(18), device.updated_at = row.time(19), device.deleted_at = row.time_if(20);
+    devices.push_back(std::move(device));
+  }
+  return devices;
+}
+
+std::vector<Rule> load_rules(Database& database) {
+  Statement row(database,
+                "SELECT rule_id, rule_name, ifnull(description,''), ifnull(tenant_id,''), scope, device_ids, property, "
+                "condition, threshold, severity, status, notification_channels, cooldown_minutes, last_triggered_at, "
+                "ifnull(origin,'') FROM rules WHERE deleted_at IS NULL ORDER BY rule_name");
+  std::vector<Rule> rules;
+  while (row.step()) {
+    Rule rule;
+    rule.id = row.text(0), rule.name = row.text(1), rule.description = row.text(2), rule.tenant = row.text(3);
+    rule.scope = named<RuleScope>(row.text(4), 2).value_or(RuleScope::all_devices);
+    rule.device_ids = from_json_array(row.text(5));
+    rule.property = row.text(6);
+    rule.condition = named<Comparison>(row.text(7), 6).value_or(Comparison::greater);
+    rule.threshold = row.real(8);
+    rule.severity = named<Severity>(row.text(9), 4).value_or(Severity::medium);
+    rule.status = named<RuleStatus>(row.text(10), 3).value_or(RuleStatus::active);
+    rule.channels = from_json_array(row.text(11));
+    rule.cooldown = std::chrono::minutes{row.integer(12)};
+    rule.last_triggered_at = row.time_if(13);
+    rule.origin = row.text(14);
+    rules.push_back(std::move(rule));
+  }
+  return rules;
+}
+
+Alert alert_from(const Statement& row) {
+  Alert alert;
+  alert.id = row.text(0), alert.rule_id = row.text(1), alert.tenant = row.text(2), alert.device_id = row.text(3);
+  alert.severity = named<Severity>(row.text(4), 4).value_or(Severity::medium);
+  alert.message = row.text(5), alert.actual_value = row.real(6), alert.threshold_value = row.real(7);
+  alert.status = alert_status_from(row.text(8)).value_or(AlertStatus::open);
+  alert.count = static_cast<std::uint64_t>(row.integer(9)), alert.last_value = row.real(10);
+  alert.last_seen_at = row.time(11), alert.acknowledged_by = row.text(12);
+  alert.acknowledged_at = row.time_if(13), alert.resolved_at = row.time_if(14), alert.created_at = row.time(15);
+  return alert;
+}
+
+std::vector<Alert> load_active_alerts(Database& database) {
+  Statement row(database, std::string(kSelectAlerts) + " WHERE status IN ('open', 'acknowledged') ORDER BY created_at");
+  std::vector<Alert> alerts;
+  while (row.step()) alerts.push_back(alert_from(row));
+  return alerts;
+}
+
+}  // namespace wattd::storage

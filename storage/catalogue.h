@@ -1,0 +1,59 @@
+#pragma once
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "storage/database.h"
+#include "telemetry/device.h"
+#include "telemetry/rule.h"
+
+namespace wattd::storage {
+
+struct TextHash {
+  using is_transparent = void;
+  std::size_t operator()(std::string_view text) const { return std::hash<std::string_view>{}(text); }
+};
+template <class T>
+using TextMap = std::unordered_map<std::string, T, TextHash, std::equal_to<>>;
+
+/// The numbers that stand for devices and series in segments, handed out by the one writer.
+/// Threads: the writer's. What a transaction added is forgotten again by `roll_back`.
+class Catalogue {
+ public:
+  explicit Catalogue(Database& database);
+
+  /// Writes a device's record, and a new version row when `device.version` is new.
+  void put(const Device& device);
+  std::uint32_t key_of(std::string_view device_id) const;
+  /// The series of one field; a new one is added with its measurand.
+  std::uint32_t series_of(std::uint32_t device_key, std::string_view field);
+
+  /// Keeps what was added since the last call.
+  void commit() { added_.clear(); }
+  void roll_back();
+
+ private:
+  struct Added {
+    std::string device_id;         ///< Or
+    std::uint32_t device_key = 0;  ///< the series
+    std::string field;             ///< of this field.
+  };
+
+  Database& database_;
+  TextMap<std::uint32_t> devices_;
+  std::unordered_map<std::uint32_t, TextMap<std::uint32_t>> series_;
+  std::vector<Added> added_;
+  Statement put_device_;
+  Statement put_version_;
+  Statement put_series_;
+};
+
+/// Every device ever known, deleted ones included.
+std::vector<Device> load_devices(Database& database);
+/// Every rule that is not deleted.
+std::vector<Rule> load_rules(Database& database);
+/// Alerts that are open or acknowledged.
+std::vector<Alert> load_active_alerts(Database& database);
+
+}  // namespace wattd::storage

@@ -1,0 +1,45 @@
+#pragma once
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "telemetry/device.h"
+#include "telemetry/message.h"
+#include "telemetry/reading.h"
+#include "telemetry/rule.h"
+
+namespace wattd::storage {
+
+/// What one sink still owes: nothing up to `settled`, an answer that may yet be lost up to `sent`.
+struct Cursor {
+  std::string sink_id;
+  std::uint64_t settled = 0;
+  std::uint64_t sent = 0;
+  bool operator==(const Cursor&) const = default;
+};
+
+/// A notification to be delivered, written together with the alert it tells of.
+struct Notification {
+  std::string alert_id;
+  std::string channel;
+  std::string event;  ///< raised, escalated or resolved.
+};
+
+/// Everything that one transaction writes: all of it is there after a crash, or none.
+struct Group {
+  std::vector<Device> devices;  ///< New or changed records; written before the readings that carry their version.
+  std::vector<Reading> readings;
+  std::vector<Receipt> receipts;
+  std::vector<DeadLetter> dead_letters;
+  std::vector<std::int64_t> replayed;  ///< Dead letters whose message is among the readings now.
+  std::vector<Alert> alerts;           ///< Raised or changed.
+  std::vector<Notification> outbox;
+  std::vector<Cursor> cursors;
+
+  bool empty() const {
+    return devices.empty() && readings.empty() && dead_letters.empty() && replayed.empty() && alerts.empty() &&
+           outbox.empty() && cursors.empty() && receipts.empty();
+  }
+};
+
+}  // namespace wattd::storage

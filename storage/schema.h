@@ -1,0 +1,13 @@
+#pragma once
+#include "storage/database.h"
+
+namespace wattd::storage {
+
+/// The version this program writes; the database keeps its own in `PRAGMA user_version`.
+int newest_schema();
+
+/// Brings an older database up to the newest schema, one transaction a step.
+/// Errors: throws SqlError; a newer schema than this program knows is refused untouched.
+void migrate(Database& database);
+
+}  // namespace wattd::storage

@@ -1,0 +1,182 @@
+#include "sync/shipper.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "telemetry/json_text.h"
+#include "telemetry/log.h"
+
+namespace wattd::sync {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto kFirstPause = 500ms;
+constexpr auto kLookAgain = 1s;
+
+class DatabaseSource final : public Source {
+ public:
+  explicit DatabaseSource(const std::string& path) : reader_(path) {}
+  Result<storage::Batch> batch_after(std::uint64_t seq, std::size_t max_readings) override {
+    return reader_.batch_after(seq, max_readings);
+  }
+  Result<storage::DeviceVersion> device_version(const std::string& device_id, std::uint32_t version) override {
+    return reader_.device_version(device_id, version);
+  }
+
+ private:
+  storage::Reader reader_;
+};
+
+}  // namespace
+
+std::unique_ptr<Source> database_source(const std::string& path) { return std::make_unique<DatabaseSource>(path); }
+
+SinkConfig parse_sink(const config::Table& table) {
+  SinkConfig sink;
+  sink.id = table.text("id");
+  if (sink.id.empty() || sink.id.size() > 50) table.fail("id", "expected 1 to 50 bytes; the cursor belongs to it");
+  const auto kind = table.text("kind", "influx");
+  if (kind != "influx") table.fail("kind", "expected one of influx");
+  sink.influx = parse_influx(table);
+  sink.batch = static_cast<std::size_t>(table.integer("batch", 1, 100'000, 5000));
+  sink.settle = std::chrono::duration_cast<std::chrono::seconds>(table.duration("settle", 0s, 1h, 10s));
+  sink.max_pause = std::chrono::duration_cast<std::chrono::milliseconds>(table.duration("max_pause", 100ms, 1h, 60s));
+  table.reject_unknown_keys();
+  return sink;
+}
+
+Shipper::Shipper(SinkConfig config, storage::Cursor cursor, std::unique_ptr<Source> source, std::unique_ptr<Sink> sink,
+                 Ledger& ledger, const Clock& clock)
+    : config_(std::move(config)),
+      source_(std::move(source)),
+      sink_(std::move(sink)),
+      ledger_(ledger),
+      clock_(clock),
+      cursor_(std::move(cursor)),
+      jitter_(std::random_device{}()) {
+  cursor_.sink_id = config_.id;
+  cursor_.sent = cursor_.settled;  // what was sent but not settled before the restart is sent again
+  status_ = {.id = config_.id, .target = sink_->target(), .cursor = cursor_};
+}
+
+void Shipper::wake() {
+  {
+    const std::scoped_lock lock(mutex_);
+    has_new_ = true;
+  }
+  woken_.notify_one();
+}
+
+ShipperStatus Shipper::status() const {
+  const std::scoped_lock lock(mutex_);
+  return status_;
+}
+
+void Shipper::run(const std::stop_token& stop) {
+  const std::stop_callback wake_up(stop, [this] { woken_.notify_all(); });
+  while (!stop.stop_requested()) {
+    const auto next = step(clock_.monotonic());
+    std::unique_lock lock(mutex_);
+    const bool failing = failures_in_row_ > 0;
+    woken_.wait_until(lock, next, [&] { return stop.stop_requested() || (has_new_ && !failing); });
+  }
+}
+
+Instant Shipper::step(Instant now) {
+  settle(now);
+  {
+    const std::scoped_lock lock(mutex_);
+    has_new_ = false;
+  }
+  const auto batch = source_->batch_after(cursor_.sent, config_.batch);
+  if (!batch) return after_failure(batch.error(), now);
+  if (batch->last_seq == 0) return now + kLookAgain;
+  if (const auto sent = send(*batch); !sent) return after_failure(sent.error(), clock_.monotonic());
+  after_success(*batch, clock_.monotonic());
+  return now;
+}
+
+Result<void> Shipper::send(const storage::Batch& batch) {
+  std::vector<storage::DeviceVersion> versions;
+  versions.reserve(batch.readings.size());  // Outgoing points into it
+  std::vector<Outgoing> outgoing;
+  outgoing.reserve(batch.readings.size());
+  for (const auto& reading : batch.readings) {
+    const bool same = !outgoing.empty() && outgoing.back().reading->device_id == reading.device_id &&
+                      outgoing.back().reading->device_version == reading.device_version;
+    if (!same) {
+      auto version = source_->device_version(reading.device_id, reading.device_version);
+      if (!version) return std::unexpected(version.error());
+      versions.push_back(std::move(*version));
+    }
+    outgoing.push_back({&reading, &versions.back()});
+  }
+  return send_or_bisect(outgoing);
+}
+
+Result<void> Shipper::send_or_bisect(std::span<const Outgoing> batch) {
+  if (batch.empty()) return {};
+  auto sent = sink_->send(batch);
+  if (sent || sent.error().kind != ErrorKind::permanent) return sent;
+  if (batch.size() == 1) {
+    log::warning(fmt::format("{}: a reading of {} was refused for good: {}", config_.id, batch[0].reading->device_id,
+                             sent.error().message),
+                 {{"SINK", config_.id}});
+    ledger_.set_aside({message_of(*batch[0].reading, config_.id), Rejection::upstream_rejected, sent.error().message});
+    const std::scoped_lock lock(mutex_);
+    status_.refused_readings += 1;
+    return {};
+  }
+  const auto half = batch.size() / 2;
+  if (auto first = send_or_bisect(batch.first(half)); !first) return first;
+  return send_or_bisect(batch.subspan(half));
+}
+
+void Shipper::settle(Instant now) {
+  const auto before = cursor_.settled;
+  while (!unsettled_.empty() && now - unsettled_.front().at >= config_.settle) {
+    cursor_.settled = unsettled_.front().seq;
+    unsettled_.pop_front();
+  }
+  if (cursor_.settled == before) return;
+  ledger_.save(cursor_);
+  const std::scoped_lock lock(mutex_);
+  status_.cursor = cursor_;
+}
+
+Instant Shipper::after_failure(const Error& error, Instant now) {
+  // A store that went away may have lost what it had answered for since it last settled.
+  cursor_.sent = cursor_.settled;
+  unsettled_.clear();
+  const auto longest = std::chrono::duration_cast<std::chrono::milliseconds>(config_.max_pause);
+  const auto pause = std::min<std::chrono::milliseconds>(kFirstPause * (1 << std::min(failures_in_row_, 10)), longest);
+  if (failures_in_row_++ == 0) {
+    log::warning(fmt::format("{}: {}; keeping the readings and trying again", config_.id, error.message),
+                 {{"SINK", config_.id}});
+  }
+  const std::scoped_lock lock(mutex_);
+  status_.failures += 1;
+  status_.last_error = error.message;
+  status_.cursor = cursor_;
+  // Full jitter: a fleet that lost the same store must not come back in step.
+  return now + pause * std::uniform_int_distribution(50, 100)(jitter_) / 100;
+}
+
+void Shipper::after_success(const storage::Batch& batch, Instant now) {
+  if (failures_in_row_ > 0) log::notice(fmt::format("{}: sending again", config_.id), {{"SINK", config_.id}});
+  failures_in_row_ = 0;
+  cursor_.sent = batch.last_seq;
+  unsettled_.push_back({batch.last_seq, now});
+  std::uint64_t samples = 0;
+  for (const auto& reading : batch.readings) samples += numeric_samples(reading);
+  const std::scoped_lock lock(mutex_);
+  status_.cursor = cursor_;
+  status_.sent_samples += samples;
+  status_.sent_readings += batch.readings.size();
+  status_.last_error.clear();
+  status_.last_success = clock_.now();
+}
+
+}  // namespace wattd::sync

@@ -1,0 +1,108 @@
+#pragma once
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <random>
+#include <stop_token>
+#include <string>
+
+#include "config/table.h"
+#include "storage/group.h"
+#include "storage/reader.h"
+#include "sync/influx.h"
+#include "sync/sink.h"
+#include "telemetry/clock.h"
+#include "telemetry/message.h"
+
+namespace wattd::sync {
+
+/// One upstream store.
+struct SinkConfig {
+  std::string id;
+  InfluxConfig influx;
+  std::size_t batch = 5000;                     ///< Readings in one request.
+  std::chrono::seconds settle{10};              ///< How long after its answer a store may still lose what it took.
+  std::chrono::milliseconds max_pause{60'000};  ///< The longest wait between two tries.
+};
+
+/// Reads one [[sinks]] table. Errors: throws config::ConfigError.
+SinkConfig parse_sink(const config::Table& table);
+
+/// Where cursors and refused readings are written down; the pipeline's writer does it.
+/// Threads: any.
+class Ledger {
+ public:
+  virtual ~Ledger() = default;
+  virtual void save(const storage::Cursor& cursor) = 0;
+  virtual void set_aside(DeadLetter letter) = 0;
+};
+
+/// What there is to ship; the storage room's Reader in life.
+class Source {
+ public:
+  virtual ~Source() = default;
+  virtual Result<storage::Batch> batch_after(std::uint64_t seq, std::size_t max_readings) = 0;
+  virtual Result<storage::DeviceVersion> device_version(const std::string& device_id, std::uint32_t version) = 0;
+};
+std::unique_ptr<Source> database_source(const std::string& path);
+
+/// How a sink is doing. Threads: any.
+struct ShipperStatus {
+  std::string id;
+  std::string target;
+  storage::Cursor cursor;
+  std::uint64_t sent_samples = 0;
+  std::uint64_t sent_readings = 0;
+  std::uint64_t refused_readings = 0;
+  std::uint64_t failures = 0;
+  std::string last_error;  ///< Empty while it works.
+  std::optional<Timestamp> last_success;
+};
+
+/// Sends what lies after a sink's cursor, oldest first, and keeps trying. The cursor is settled only some time
+/// after the answer; when the store fails in between, everything since is sent again under the same keys.
+/// Threads: step() one; wake() and status() any.
+class Shipper {
+ public:
+  Shipper(SinkConfig config, storage::Cursor cursor, std::unique_ptr<Source> source, std::unique_ptr<Sink> sink,
+          Ledger& ledger, const Clock& clock);
+
+  /// Sends at most one batch and says when to be called next.
+  Instant step(Instant now);
+  void run(const std::stop_token& stop);
+  /// There is something new to send.
+  void wake();
+  ShipperStatus status() const;
+
+ private:
+  struct Sent {
+    std::uint64_t seq;
+    Instant at;
+  };
+
+  Result<void> send(const storage::Batch& batch);
+  Result<void> send_or_bisect(std::span<const Outgoing> batch);
+  void settle(Instant now);
+  Instant after_failure(const Error& error, Instant now);
+  void after_success(const storage::Batch& batch, Instant now);
+
+  const SinkConfig config_;
+  std::unique_ptr<Source> source_;
+  std::unique_ptr<Sink> sink_;
+  Ledger& ledger_;
+  const Clock& clock_;
+  storage::Cursor cursor_;
+  std::deque<Sent> unsettled_;
+  int failures_in_row_ = 0;
+  std::minstd_rand jitter_;
+
+  mutable std::mutex mutex_;
+  std::condition_variable woken_;
+  bool has_new_ = true;   ///< Guarded by mutex_.
+  ShipperStatus status_;  ///< Guarded by mutex_.
+};
+
+}  // namespace wattd::sync

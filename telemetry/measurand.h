@@ -1,0 +1,18 @@
+#pragma once
+#include <optional>
+#include <string_view>
+
+namespace wattd {
+
+/// A quantity with a fixed name and unit, such as `power_total` in W.
+struct Measurand {
+  std::string_view unit;  ///< In the vocabulary's spelling; "1" for a pure number.
+  bool counter = false;   ///< Grows for ever (energy, operating hours): its differences carry the meaning.
+};
+
+/// Looks a name up in the vocabulary `quantity[_subquantity][_direction]_scope`.
+/// Errors: nullopt for a name outside the vocabulary.
+/// Source: docs/measurands.md.
+std::optional<Measurand> find_measurand(std::string_view name);
+
+}  // namespace wattd
