@@ -137,6 +137,7 @@ Instant Pipeline::step(Instant now) {
     if (must_commit(clock_.monotonic())) commit(clock_.monotonic());
   }
   for (const auto& change : changes) change(*this);
+  if (registry_.has_changes()) open_group(clock_.monotonic());
   if (must_commit(clock_.monotonic())) commit(clock_.monotonic());
   if (!opened_ && !retry_at_) {
     const auto more = store_.maintain(clock_.now());

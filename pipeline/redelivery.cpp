@@ -27,9 +27,10 @@ bool RedeliveryFilter::is_redelivery(const Message& message, const Receipt& rece
     source.checks_left = source.candidates.size();
   }
   if (source.checks_left > 0) {
-    if (--source.checks_left == 0) source.candidates.clear();
     const auto candidate = source.candidates.find(receipt.packet_id);
-    if (candidate != source.candidates.end() && candidate->second == receipt.payload_hash) return true;
+    const bool known = candidate != source.candidates.end() && candidate->second == receipt.payload_hash;
+    if (--source.checks_left == 0) source.candidates.clear();
+    if (known) return true;
   }
   source.recent.emplace_back(receipt.packet_id, receipt.payload_hash);
   if (source.recent.size() > kKept) source.recent.pop_front();

@@ -50,6 +50,7 @@ class Registry {
   const Schema* schema_of(const std::string& device_type) const;
 
   /// Records to be written before the next readings.
+  bool has_changes() const { return !changes_.empty(); }
   std::vector<Device> take_changes() { return std::exchange(changes_, {}); }
   void note_reading(const std::string& id, Timestamp at);
   void note_rejected(const std::string& id);

@@ -1,0 +1,212 @@
+#include <gtest/gtest.h>
+#include <rapidcheck.h>
+
+#include <cmath>
+#include <deque>
+#include <map>
+
+#include "drivers/modbus/bus.h"
+#include "drivers/modbus/plan.h"
+#include "drivers/modbus/profile.h"
+
+namespace wattd::drivers::modbus {
+namespace {
+
+using namespace std::chrono_literals;
+
+const std::vector<std::string> kShipped{SOURCE_DIR "/etc/profiles"};
+
+TEST(Decode, reads_the_example_of_the_sdm630_manual) {
+  // Eastron SDM630 Modbus Protocol V2.0: 0x4366 0x3334 is shown as 230.2 V.
+  const Register row{.measurand = "voltage_l1_n", .type = RegisterType::float32};
+  EXPECT_EQ(decode(row, std::vector<std::uint16_t>{0x4366, 0x3333}), Value(230.2));
+  EXPECT_EQ(decode(row, std::vector<std::uint16_t>{0x4366, 0x3334}), Value(230.20001));
+}
+
+TEST(Decode, scales_in_decimal) {
+  Register row{.type = RegisterType::int16, .scale = .1};
+  EXPECT_EQ(decode(row, std::vector<std::uint16_t>{2301}), Value(230.1));
+  row = {.type = RegisterType::int64, .scale = .001};
+  EXPECT_EQ(decode(row, std::vector<std::uint16_t>{0, 0, 0x0001, 0xE240}), Value(123.456));
+}
+
+TEST(Decode, honours_word_order_and_sign) {
+  const Register row{.type = RegisterType::int32, .word_order = WordOrder::little};
+  EXPECT_EQ(decode(row, std::vector<std::uint16_t>{0xFFFE, 0xFFFF}), Value(std::int64_t{-2}));
+}
+
+TEST(Decode, makes_no_value_of_a_sentinel) {
+  EXPECT_FALSE(decode({.type = RegisterType::float32}, std::vector<std::uint16_t>{0x7FC0, 0}));
+  EXPECT_FALSE(decode({.type = RegisterType::int16, .sentinels = {-32768}}, std::vector<std::uint16_t>{0x8000}));
+}
+
+TEST(Decode, turns_a_leading_power_factor_round) {
+  const Register row{.type = RegisterType::float32, .coding = Coding::four_quadrant};
+  const auto words = encode({.type = RegisterType::float32}, 1.25);
+  EXPECT_EQ(decode(row, words), Value(.75));
+}
+
+TEST(Decode, reads_what_encode_wrote) {
+  EXPECT_TRUE(rc::check([](std::int32_t whole, bool little) {
+    const Register row{.type = RegisterType::int32, .word_order = little ? WordOrder::little : WordOrder::big};
+    RC_ASSERT(decode(row, encode(row, whole)) == Value(std::int64_t{whole}));
+  }));
+}
+
+TEST(Profiles, that_are_shipped_all_load_and_fit_their_own_limits) {
+  const auto ids = list_profiles(kShipped);
+  EXPECT_GE(ids.size(), 3u);
+  for (const auto& id : ids) {
+    const auto profile = load_profile(id, kShipped);
+    EXPECT_EQ(profile.id, id);
+    for (const auto poll : {PollClass::fast, PollClass::slow}) {
+      for (const auto& request : plan(profile, poll, true)) {
+        EXPECT_LE(request.count, profile.max_registers) << id;
+        EXPECT_EQ(request.address % profile.alignment, 0) << id;
+        EXPECT_EQ(request.count % profile.alignment, 0) << id;
+        for (const auto* row : request.rows) {
+          EXPECT_GE(row->address, request.address);
+          EXPECT_LE(row->end(), request.address + request.count);
+        }
+      }
+    }
+  }
+}
+
+TEST(Profiles, name_the_key_that_is_wrong) {
+  const auto table = config::parse(
+      "registers = [\n  { measurand = \"power_total\", function = 4, address = 12, type = \"float33\" },\n]\n[profile]\nid = \"x\"\nvendor = \"y\"\n",
+      "x.toml");
+  try {
+    parse_profile(table);
+    FAIL();
+  } catch (const config::ConfigError& problem) {
+    EXPECT_TRUE(std::string(problem.what()).starts_with("x.toml:2:67: registers[0].type is 'float33'; expected one of uint16"))
+        << problem.what();
+  }
+}
+
+TEST(Plan, merges_neighbours_and_leaves_gaps_that_cost_more) {
+  Profile profile{.max_registers = 20, .max_gap = 4};
+  const auto row = [](int address) { return Register{.measurand = "m", .address = address, .type = RegisterType::float32}; };
+  profile.registers = {row(0), row(2), row(8), row(13), row(30)};
+  const auto requests = plan(profile, PollClass::fast, false);
+  ASSERT_EQ(requests.size(), 2u);
+  EXPECT_EQ(requests[0].address, 0);
+  EXPECT_EQ(requests[0].count, 15);
+  EXPECT_EQ(requests[1].address, 30);
+}
+
+TEST(Plan, asks_an_sdm630_in_few_requests) {
+  const auto profile = load_profile("eastron-sdm630", kShipped);
+  EXPECT_LE(plan(profile, PollClass::fast, false).size(), 4u);
+}
+
+/// A line whose registers hold their own address, with holes that answer exception 2.
+class FakeLink final : public Link {
+ public:
+  Result<std::vector<std::uint16_t>> read(int unit, int, int address, int count) override {
+    requests.emplace_back(address, count);
+    if (silent.contains(unit)) return fail(ErrorKind::retry, "no answer");
+    for (int i = address; i < address + count; ++i) {
+      if (holes.contains(i)) return fail(ErrorKind::unsupported, "Illegal data address");
+    }
+    std::vector<std::uint16_t> words;
+    for (int i = 0; i < count; ++i) words.push_back(static_cast<std::uint16_t>(address + i));
+    return words;
+  }
+  std::vector<std::pair<int, int>> requests;
+  std::set<int> holes;
+  std::set<int> silent;
+};
+
+class FakeIntake final : public Intake {
+ public:
+  bool has_room() const override { return room; }
+  Ticket put(std::vector<Message>) override { return 0; }
+  Ticket put(Reading reading) override {
+    readings.push_back(std::move(reading));
+    return readings.size();
+  }
+  Ticket committed() const override { return readings.size(); }
+  bool commit_through(Ticket, std::chrono::milliseconds) override { return true; }
+  std::vector<Reading> readings;
+  bool room = true;
+};
+
+struct BusTest : testing::Test {
+  BusConfig two_meters() {
+    Profile profile{.id = "test", .max_registers = 10, .max_gap = 2};
+    for (const auto& [name, address] : {std::pair{"power_l1", 0}, {"power_l2", 1}, {"power_l3", 2}}) {
+      profile.registers.push_back({.measurand = name, .address = address});
+    }
+    return {.id = "bus", .meters = {{.device_id = "A", .unit = 1, .profile = profile}, {.device_id = "B", .unit = 2, .profile = profile}}};
+  }
+  FakeClock clock;
+  FakeIntake intake;
+  FakeLink* link = new FakeLink;
+  Bus bus{two_meters(), std::unique_ptr<Link>(link), intake, clock};
+
+  /// Calls step() for as long as something is due.
+  void turn() {
+    for (int i = 0; i < 100 && bus.step(clock.monotonic()) <= clock.monotonic(); ++i) {
+    }
+  }
+};
+
+TEST_F(BusTest, polls_each_meter_once_a_period) {
+  turn();
+  ASSERT_EQ(intake.readings.size(), 2u);
+  EXPECT_EQ(intake.readings[0].device_id, "A");
+  EXPECT_EQ(intake.readings[0].fields.size(), 3u);
+  EXPECT_EQ(intake.readings[0].fields[2], (Field{"power_l3", std::int64_t{2}}));
+  clock.advance(500ms);
+  turn();
+  EXPECT_EQ(intake.readings.size(), 2u);
+  clock.advance(500ms);
+  turn();
+  EXPECT_EQ(intake.readings.size(), 4u);
+}
+
+TEST_F(BusTest, reads_the_rest_when_one_address_is_illegal) {
+  link->holes = {1};
+  turn();
+  ASSERT_EQ(intake.readings.size(), 2u);
+  ASSERT_EQ(intake.readings[0].fields.size(), 2u);
+  EXPECT_EQ(intake.readings[0].fields[0].name, "power_l1");
+  EXPECT_EQ(intake.readings[0].fields[1].name, "power_l3");
+  EXPECT_EQ(bus.health()[0].failures, 0u);
+}
+
+TEST_F(BusTest, asks_a_silent_meter_ever_more_seldom_and_the_other_as_before) {
+  link->silent = {1};
+  for (int second = 0; second < 60; ++second) {
+    turn();
+    clock.advance(1s);
+  }
+  EXPECT_EQ(intake.readings.size(), 60u);
+  for (const auto& reading : intake.readings) EXPECT_EQ(reading.device_id, "B");
+  const auto asked = link->requests.size() - 60;
+  EXPECT_LE(asked, 8u);
+  EXPECT_GE(asked, 4u);
+  EXPECT_EQ(bus.health()[0].last_error, "no answer");
+}
+
+TEST_F(BusTest, comes_back_as_soon_as_the_meter_answers) {
+  link->silent = {1};
+  turn();
+  link->silent.clear();
+  clock.advance(1s);
+  turn();
+  EXPECT_EQ(bus.health()[0].last_error, "");
+}
+
+TEST_F(BusTest, does_not_ask_while_the_intake_is_full) {
+  intake.room = false;
+  turn();
+  EXPECT_TRUE(link->requests.empty());
+  EXPECT_EQ(bus.health()[0].skipped_full, 1u);
+}
+
+}  // namespace
+}  // namespace wattd::drivers::modbus
