@@ -1,0 +1,105 @@
+"""How fast messages of QoS 1 become durable.
+
+A backlog of seeded bulb messages waits in mosquitto (window 1,000) for a persistent session. Each consumer drains it in
+turn: the bare counting subscriber; wattd with synchronous=FULL and a rule for every device; and the 30-line script that
+commits each message before it acknowledges it. wattd's time runs from the first to the last reading in its socket's
+stream of committed readings: durable, as seen from outside.
+"""
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import time
+
+from plant import BUILD, BULBS, OVERHEAT, Broker, Gateway, Plant, mqtt_config, wait_until
+from report import ROOT, Directory, file_system, median, processor_seconds, report
+
+MESSAGES = 60_000
+SCRIPT_MESSAGES = {"NORMAL": 30_000, "FULL": 8_000}
+ROUNDS = 5
+WINDOW = 1000
+HERE = pathlib.Path(__file__).parent
+
+
+def publish_backlog(plant, broker, count: int):
+    plant.sim_done("mqtt", "--port", broker.port, "--devices", 100, "--interval", 0, "--count", count // 100, "--seed", 7, seconds=300)
+
+
+def subscribe(broker, client_id: str):
+    subprocess.run([BUILD / "bench" / "bench_subscriber", str(broker.port), client_id, "0"], check=True, capture_output=True)
+
+
+def bare(plant, broker) -> float:
+    subscribe(broker, "bare")
+    publish_backlog(plant, broker, MESSAGES)
+    done = subprocess.run([BUILD / "bench" / "bench_subscriber", str(broker.port), "bare", str(MESSAGES)], check=True,
+                          capture_output=True, text=True)
+    return MESSAGES / float(done.stdout)
+
+
+def script(plant, broker, synchronous: str, number: int) -> float:
+    count, client_id = SCRIPT_MESSAGES[synchronous], f"script-{synchronous}-{number}"
+    subscribe(broker, client_id)
+    publish_backlog(plant, broker, count)
+    done = subprocess.run(["/usr/bin/python3", HERE / "paho_sqlite.py", str(broker.port), client_id, str(count),
+                           str(plant.directory / f"{client_id}.db"), synchronous], check=True, capture_output=True, text=True)
+    return count / float(done.stdout)
+
+
+def wattd(plant, broker, number: int) -> dict:
+    gateway = Gateway(plant, BULBS + mqtt_config(broker, WINDOW) + OVERHEAT, name=f"wattd{number}")
+    gateway.wait_connected()
+    gateway.stop()
+    publish_backlog(plant, broker, MESSAGES)
+    # The broker stands still until the stream is open, so that the stream sees the first group.
+    os.kill(broker.process.pid, signal.SIGSTOP)
+    gateway.start()
+    stream = subprocess.Popen(["curl", "-sN", "--unix-socket", gateway.socket, "http://w/api/v1/stream"], stdout=subprocess.PIPE)
+    wait_until(lambda: stream.poll() is None and pathlib.Path(f"/proc/{stream.pid}").exists(), what="curl runs")
+    time.sleep(0.5)
+    cpu = processor_seconds(gateway.process.pid)
+    os.kill(broker.process.pid, signal.SIGCONT)
+    seen, first, last = 0, None, None
+    while seen < MESSAGES:
+        lines = os.read(stream.stdout.fileno(), 1 << 20).count(b"\n{")
+        if lines:
+            last = time.monotonic()
+            first, seen = (last, 0) if first is None else (first, seen + lines)
+            if seen >= MESSAGES - 2 * WINDOW:
+                break
+    rate = seen / (last - first)
+    gateway.wait_committed(MESSAGES)
+    cpu = processor_seconds(gateway.process.pid) - cpu
+    assert gateway.local_samples() == MESSAGES * 4
+    stream.kill()
+    gateway.stop()
+    return {"rate": rate, "cpu": cpu / MESSAGES * 1000}
+
+
+def main():
+    with Directory() as directory:
+        plant = Plant(directory)
+        try:
+            print(json.dumps({"suite": "ingest", "messages": MESSAGES, "devices": 100, "fields": 4, "window": WINDOW, "seed": 7,
+                              "file_system": file_system(ROOT)}), flush=True)
+            rates: dict = {"bare": [], "wattd": [], "NORMAL": [], "FULL": []}
+            for number in range(ROUNDS):
+                broker = Broker(plant, window=WINDOW)
+                rates["bare"].append(bare(plant, broker))
+                rates["wattd"].append(wattd(plant, broker, number))
+                for synchronous in ("NORMAL", "FULL"):
+                    rates[synchronous].append(script(plant, broker, synchronous, number))
+                broker.stop()
+                (directory / "mosquitto.db").unlink(missing_ok=True)
+            durable = median([run["rate"] for run in rates["wattd"]])
+            ratio = median([run["rate"] / peer for run, peer in zip(rates["wattd"], rates["bare"])])
+            report("ingest.durable", durable, "messages/s", ratio=round(ratio, 3), against="a bare counting subscriber",
+                   peer=round(median(rates["bare"])), target=0.25)
+            for synchronous in ("NORMAL", "FULL"):
+                peer = median(rates[synchronous])
+                report(f"ingest.durable.script_{synchronous.lower()}", peer, "messages/s", ratio=round(durable / peer, 2),
+                       against=f"wattd over paho and sqlite3, synchronous={synchronous}")
+            report("ingest.cpu.flood", median([run["cpu"] for run in rates["wattd"]]), "processor seconds per 1,000 messages")
+        finally:
+            plant.close()
