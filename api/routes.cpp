@@ -186,11 +186,22 @@ Response Routes::devices(const Request& request) const {
   return ok(page_envelope(items, total, page, size));
 }
 
-Response Routes::device(const std::string& id) const {
-  for (const auto& entry : pipeline_.registry().activity()) {
-    if (entry.device.id == id && !entry.device.deleted_at) return ok(envelope(to_json(entry)));
+Response Routes::device(const std::string& id) {
+  const auto known = pipeline_.registry().activity();
+  const auto entry = std::ranges::find(known, id, [](const auto& activity) { return activity.device.id; });
+  if (entry == known.end() || entry->device.deleted_at) return not_found("device " + id);
+  const auto series = reader_.series_of(id);
+  if (!series) return storage_error(series.error());
+  auto json = to_json(*entry);
+  json["series"] = Json::arrayValue;
+  for (const auto& [field, measurand, unit] : *series) {
+    Json::Value one;
+    one["field"] = field;
+    one["measurand"] = measurand.empty() ? Json::Value() : Json::Value(measurand);
+    one["unit"] = unit.empty() ? Json::Value() : Json::Value(unit);
+    json["series"].append(one);
   }
-  return not_found("device " + id);
+  return ok(envelope(json));
 }
 
 Response Routes::telemetry(const Request& request, const std::string& device_id) {
@@ -219,9 +230,9 @@ Response Routes::aggregated(const Request& request, const std::string& device_id
   const auto interval = interval_of(request);
   auto wanted = fields;
   if (wanted.empty()) {
-    const auto all = reader_.fields_of(device_id);
+    const auto all = reader_.series_of(device_id);
     if (!all) return storage_error(all.error());
-    wanted = *all;
+    for (const auto& series : *all) wanted.push_back(series.field);
   }
   std::map<Timestamp, Reading> rows;
   for (const auto& field : wanted) {

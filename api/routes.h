@@ -18,7 +18,7 @@ class Routes {
   Response ready() const;
   Response status() const;
   Response devices(const Request& request) const;
-  Response device(const std::string& id) const;
+  Response device(const std::string& id);
   Response telemetry(const Request& request, const std::string& device_id);
   Response aggregated(const Request& request, const std::string& device_id, const std::vector<std::string>& fields,
                       storage::TimeRange range, std::size_t limit);

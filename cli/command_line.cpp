@@ -157,7 +157,7 @@ int run_wattctl(int argc, char** argv) {
       [](Context& context, const Choices&) { return sync_status(context); });
   add_meter_commands(app, choices, chosen);
   for (auto* command : {add(app, "check-config", "Read the configuration as the daemon would", chosen,
-                            [](Context&, const Choices& c) { return check_config(c.config); }),
+                            [](Context& context, const Choices& c) { return check_config(context.format, c.config); }),
                         add(app, "doctor", "Look at clock, disk, permissions, brokers, buses and upstreams", chosen,
                             [](Context& context, const Choices& c) { return doctor(context, c.config); })}) {
     command->add_option("--config", choices.config, "Configuration file (/etc/wattd/wattd.toml)");

@@ -1,7 +1,12 @@
 #include "cli/commands.h"
 
 #include <fmt/format.h>
+#include <sys/wait.h>
 #include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
 
 #include "telemetry/clock.h"
 
@@ -241,13 +246,47 @@ int sync_status(Context& context) {
   });
 }
 
-int check_config(const std::string& config_path) {
+namespace {
+
+/// Beside this program, where both are installed or built; otherwise where a package puts it.
+std::string daemon_path() {
+  std::error_code unknown;
+  const auto self = std::filesystem::read_symlink("/proc/self/exe", unknown);
+  const auto beside = self.parent_path() / "wattd";
+  return std::filesystem::exists(beside, unknown) ? beside.string() : "/usr/sbin/wattd";
+}
+
+}  // namespace
+
+int check_config(Format format, const std::string& config_path) {
   // The daemon's own eyes: what it would refuse at its start is refused here, in the same words.
-  for (const char* daemon : {"/usr/sbin/wattd", "wattd"}) {
-    execlp(daemon, "wattd", "--check-config", "--config", config_path.c_str(), nullptr);
+  const auto daemon = daemon_path();
+  int output[2];
+  if (format == Format::json && pipe(output) == 0) {
+    const pid_t child = fork();
+    if (child != 0) {
+      close(output[1]);
+      std::string text;
+      for (char part[4096]; const auto got = read(output[0], part, sizeof part);) {
+        if (got < 0) break;
+        text.append(part, static_cast<std::size_t>(got));
+      }
+      int status = 0;
+      waitpid(child, &status, 0);
+      while (text.ends_with('\n')) text.pop_back();
+      Json::Value json;
+      json["valid"] = status == 0;
+      json["message"] = text;
+      print_json(json);
+      return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+    }
+    dup2(output[1], STDOUT_FILENO);
+    dup2(output[1], STDERR_FILENO);
   }
-  fmt::print(stderr, "wattctl: wattd is not installed; the configuration cannot be checked\n");
-  return 1;
+  execl(daemon.c_str(), "wattd", "--check-config", "--config", config_path.c_str(), nullptr);
+  fmt::print(stderr, "wattctl: {} cannot be run: {}; is the package wattd installed?\n", daemon, std::strerror(errno));
+  std::fflush(nullptr);
+  _exit(1);
 }
 
 }  // namespace wattd::cli

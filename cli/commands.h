@@ -39,7 +39,8 @@ int show_dead_letter(Context& context, std::int64_t id);
 int replay_dead_letters(Context& context, const std::vector<std::int64_t>& ids, bool all);
 int sync_status(Context& context);
 int doctor(Context& context, const std::string& config_path);
-int check_config(const std::string& config_path);
+/// Becomes `wattd --check-config`, or says in JSON what that said.
+int check_config(Format format, const std::string& config_path);
 
 /// Where a meter is, given on the command line.
 struct MeterTarget {

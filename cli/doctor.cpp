@@ -135,7 +135,7 @@ void check_configuration(Findings& findings, const std::string& path) {
   if (child == 0) {
     std::freopen("/dev/null", "w", stdout);
     std::freopen("/dev/null", "w", stderr);
-    _exit(check_config(path));
+    _exit(check_config(Format::table, path));
   }
   int status = 0;
   waitpid(child, &status, 0);

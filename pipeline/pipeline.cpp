@@ -30,6 +30,8 @@ Pipeline::Pipeline(Options options, storage::Store& store, Registry& registry, c
       redeliveries_(store.recent_receipts(RedeliveryFilter::kKept)),
       tokens_at_(clock.monotonic()),
       usage_(store.usage()) {
+  store_.set_measurands(
+      [this](std::string_view device, std::string_view field) { return registry_.measurand_of(device, field); });
   engine_.set_rules(store.rules());
   engine_.restore(store.active_alerts());
 }

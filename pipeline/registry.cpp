@@ -186,6 +186,13 @@ const Schema* Registry::schema_of(const std::string& device_type) const {
   return found == schemas_.end() ? nullptr : &found->second;
 }
 
+std::string Registry::measurand_of(std::string_view device_id, std::string_view field) const {
+  const auto device = devices_.find(std::string(device_id));
+  const auto* schema = device == devices_.end() ? nullptr : schema_of(device->second.type);
+  const auto* rule = schema == nullptr ? nullptr : schema->find(field);
+  return rule == nullptr ? std::string{} : rule->measurand;
+}
+
 void Registry::note_reading(const std::string& id, Timestamp at) {
   const std::scoped_lock lock(mutex_);
   auto& seen = seen_[id];

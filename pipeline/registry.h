@@ -49,6 +49,9 @@ class Registry {
   /// The schema of a device type; null when there is none.
   const Schema* schema_of(const std::string& device_type) const;
 
+  /// What a field of a device measures by its type's schema; empty when that says nothing.
+  std::string measurand_of(std::string_view device_id, std::string_view field) const;
+
   /// Records to be written before the next readings.
   bool has_changes() const { return !changes_.empty(); }
   std::vector<Device> take_changes() { return std::exchange(changes_, {}); }

@@ -103,6 +103,14 @@ int run_wattsim(int argc, char** argv) try {
       ->check(CLI::NonNegativeNumber);
   mqtt->add_option("--count", bulbs.count, "Messages a device (without end)");
   mqtt->add_option("--seed", bulbs.seed, "Of all that is random (1)");
+  mqtt->add_option_function<std::string>(
+      "--start",
+      [&bulbs](const std::string& text) {
+        bulbs.start = parse_iso8601(text);
+        if (!bulbs.start)
+          throw CLI::ValidationError("--start " + text + ": expected RFC 3339, as in 2026-02-07T11:26:00Z");
+      },
+      "Stamp the first message so and count on by the interval; with --seed, every byte is then the same at every run");
   mqtt->add_option("--qos", bulbs.qos, "0 or 1 (1)")->check(CLI::Range(0, 1));
   mqtt->add_option("--fault", odds, "NAME=PROBABILITY a message, as in overheat=0.05");
   mqtt->add_option("--at", script, "SECONDS:FAULT[:DEVICE], as in 30:overheat:D1");

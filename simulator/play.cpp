@@ -42,7 +42,9 @@ std::uint64_t play_bulbs(BulbPlay play, const std::atomic<bool>& stop) {
         std::this_thread::sleep_for(std::min<Instant::duration>(due - clock.monotonic(), 100ms));
       const auto elapsed = std::chrono::duration<double>(clock.monotonic() - start).count();
       auto& bulb = bulbs[i];
-      const auto message = bulb.next(clock.now(), due_fault(play.script, elapsed, bulb.device_id()));
+      const auto since = std::chrono::duration_cast<std::chrono::microseconds>(due - start);
+      const auto at = play.start ? *play.start + since : clock.now();
+      const auto message = bulb.next(at, due_fault(play.script, elapsed, bulb.device_id()));
       if (message.sent)
         publisher.publish(fmt::format("devices/{}/telemetry", bulb.device_id()), message.payload, play.qos);
     }

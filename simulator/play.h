@@ -26,6 +26,7 @@ struct BulbPlay {
   double interval_s = 5;    ///< 0: as fast as the broker takes them.
   std::uint64_t count = 0;  ///< Messages a device; 0: without end.
   std::uint64_t seed = 1;
+  std::optional<Timestamp> start;  ///< Stamps count from here by the interval; left out, they are those of the clock.
   int qos = 1;
   FaultOdds odds;
   std::vector<ScriptedFault> script;

@@ -60,12 +60,15 @@ std::uint32_t Catalogue::key_of(std::string_view device_id) const {
   return found->second;
 }
 
-std::uint32_t Catalogue::series_of(std::uint32_t device_key, std::string_view field) {
+std::uint32_t Catalogue::series_of(std::uint32_t device_key, std::string_view device_id, std::string_view field) {
   auto& fields = series_[device_key];
   if (const auto found = fields.find(field); found != fields.end()) return found->second;
-  const auto measurand = find_measurand(field);
+  // The device type's schema knows best; a field may also be called after its measurand.
+  auto name = measurand_of_ ? measurand_of_(device_id, field) : std::string{};
+  if (name.empty()) name = field;
+  const auto measurand = find_measurand(name);
   put_series_.bind(std::int64_t{device_key}).bind(field);
-  measurand ? put_series_.bind(field).bind(measurand->unit) : put_series_.bind_null().bind_null();
+  measurand ? put_series_.bind(name).bind(measurand->unit) : put_series_.bind_null().bind_null();
   put_series_.run();
   const auto id = static_cast<std::uint32_t>(database_.last_insert_rowid());
   fields.emplace(std::string(field), id);

@@ -1,4 +1,5 @@
 #pragma once
+#include <functional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -26,8 +27,11 @@ class Catalogue {
   /// Writes a device's record, and a new version row when `device.version` is new.
   void put(const Device& device);
   std::uint32_t key_of(std::string_view device_id) const;
-  /// The series of one field; a new one is added with its measurand.
-  std::uint32_t series_of(std::uint32_t device_key, std::string_view field);
+  /// Says what a field measures: the name of a measurand, empty for none. Asked once for each new series.
+  using MeasurandOf = std::function<std::string(std::string_view device_id, std::string_view field)>;
+  void set_measurands(MeasurandOf measurand_of) { measurand_of_ = std::move(measurand_of); }
+  /// The series of one field; a new one is added with its measurand and unit.
+  std::uint32_t series_of(std::uint32_t device_key, std::string_view device_id, std::string_view field);
 
   /// Keeps what was added since the last call.
   void commit() { added_.clear(); }
@@ -44,6 +48,7 @@ class Catalogue {
   TextMap<std::uint32_t> devices_;
   std::unordered_map<std::uint32_t, TextMap<std::uint32_t>> series_;
   std::vector<Added> added_;
+  MeasurandOf measurand_of_;
   Statement put_device_;
   Statement put_version_;
   Statement put_series_;

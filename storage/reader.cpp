@@ -274,14 +274,15 @@ Result<std::vector<Rollup>> Reader::aggregate(const Series& series, TimeRange ra
   });
 }
 
-Result<std::vector<std::string>> Reader::fields_of(const std::string& device_id) {
+Result<std::vector<SeriesInfo>> Reader::series_of(const std::string& device_id) {
   return guarded([&] {
-    std::vector<std::string> fields;
+    std::vector<SeriesInfo> series;
     Statement row(database_,
-                  "SELECT field FROM series JOIN devices USING (device_key) WHERE device_id=? ORDER BY series_id");
+                  "SELECT field, ifnull(measurand,''), ifnull(unit,'') FROM series JOIN devices USING (device_key) "
+                  "WHERE device_id=? ORDER BY series_id");
     row.bind(device_id);
-    while (row.step()) fields.push_back(row.text(0));
-    return fields;
+    while (row.step()) series.push_back({row.text(0), row.text(1), row.text(2)});
+    return series;
   });
 }
 

@@ -34,6 +34,13 @@ struct DeviceVersion {
   std::string enrichment_status;
 };
 
+/// A field of a device, with what it measures where that is known.
+struct SeriesInfo {
+  std::string field;
+  std::string measurand;
+  std::string unit;
+};
+
 /// Readings in the order of their segments, for a sink.
 struct Batch {
   std::uint64_t last_seq = 0;  ///< 0: there is nothing after the cursor.
@@ -65,7 +72,8 @@ class Reader {
   /// Buckets of `interval`, aligned to 1970 UTC, empty ones left out; whole hours and days come from rollups.
   Result<std::vector<Rollup>> aggregate(const Series& series, TimeRange range, std::chrono::microseconds interval,
                                         std::size_t limit);
-  Result<std::vector<std::string>> fields_of(const std::string& device_id);
+  /// The series of a device, in the order in which they first came.
+  Result<std::vector<SeriesInfo>> series_of(const std::string& device_id);
   /// Distinct numeric samples stored in the range, over all series.
   Result<std::uint64_t> count_samples(TimeRange range);
 

@@ -75,10 +75,10 @@ struct OpenBlock {
   TextMap<std::size_t> columns;
 };
 
-std::size_t column_of(OpenBlock& open, Catalogue& catalogue, const std::string& field) {
+std::size_t column_of(OpenBlock& open, Catalogue& catalogue, const std::string& device_id, const std::string& field) {
   if (const auto found = open.columns.find(field); found != open.columns.end()) return found->second;
   const auto readings = open.block.at.size() - 1;  // the newest has been added already
-  Column column{.series_id = catalogue.series_of(open.block.device_key, field)};
+  Column column{.series_id = catalogue.series_of(open.block.device_key, device_id, field)};
   column.present.assign(readings, 0);
   column.values.resize(readings);
   column.qualities.resize(readings);
@@ -92,7 +92,7 @@ void append(OpenBlock& open, Catalogue& catalogue, const Reading& reading) {
   open.block.received.push_back(reading.received);
   open.block.qualities.push_back(reading.quality);
   for (const auto& field : reading.fields) {
-    auto& column = open.block.columns[column_of(open, catalogue, field.name)];
+    auto& column = open.block.columns[column_of(open, catalogue, reading.device_id, field.name)];
     if (column.values.size() == open.block.at.size()) continue;  // a name that came twice: the first one holds
     column.present.push_back(1);
     column.values.push_back(field.value);

@@ -58,6 +58,8 @@ class Store {
   std::vector<Cursor> cursors();
   /// The receipts of the newest groups, oldest first: at least `count`, if the newest 5,000 segments hold as many.
   std::vector<Receipt> recent_receipts(std::size_t count);
+  /// Says what a field measures, when a device first sends it.
+  void set_measurands(Catalogue::MeasurandOf measurand_of) { catalogue_.set_measurands(std::move(measurand_of)); }
   /// The sinks whose cursors hold segments back from being overwritten.
   void set_sinks(std::vector<std::string> sink_ids) { sink_ids_ = std::move(sink_ids); }
 

@@ -57,7 +57,8 @@ TEST(Table, takes_a_typo_for_an_error) {
 TEST(Table, refuses_the_wrong_type_and_the_wrong_range) {
   EXPECT_EQ(complaint([](const Table& root) { root.integer("port", 1, 65535, 1883); }, "port = 70000"),
             "wattd.toml:1:8: port is 70000; expected an integer from 1 to 65535");
-  EXPECT_EQ(complaint([](const Table& root) { root.text("host"); }, "host = 5"), "wattd.toml:1:8: host is 5; expected a text in quotes");
+  EXPECT_EQ(complaint([](const Table& root) { root.text("host"); }, "host = 5"),
+            "wattd.toml:1:8: host is 5; expected a text in quotes");
   EXPECT_EQ(complaint([](const Table& root) { root.boolean("gzip", true); }, "gzip = \"yes\""),
             "wattd.toml:1:8: gzip is 'yes'; expected true or false");
 }
@@ -92,7 +93,8 @@ TEST(Load, merges_drop_ins_by_name_and_points_into_them) {
     root.table("api").integer("port", 5, 9);
     FAIL();
   } catch (const ConfigError& problem) {
-    EXPECT_TRUE(std::string(problem.what()).starts_with((directory.path / "conf.d/20.toml").string() + ":2:8: api.port is 3"));
+    EXPECT_TRUE(
+        std::string(problem.what()).starts_with((directory.path / "conf.d/20.toml").string() + ":2:8: api.port is 3"));
   }
 }
 
@@ -109,7 +111,8 @@ TEST(Secret, comes_from_text_file_or_credential) {
 TEST(Secret, that_cannot_be_read_is_named_without_its_value) {
   unsetenv("CREDENTIALS_DIRECTORY");
   const auto text = complaint([](const Table& root) { root.secret("p"); }, "p = \"${CREDENTIALS_DIRECTORY}/password\"");
-  EXPECT_TRUE(text.starts_with("wattd.toml:1:5: p cannot be read: the variable CREDENTIALS_DIRECTORY is not set")) << text;
+  EXPECT_TRUE(text.starts_with("wattd.toml:1:5: p cannot be read: the variable CREDENTIALS_DIRECTORY is not set"))
+      << text;
 }
 
 }  // namespace

@@ -75,20 +75,24 @@ TEST(Profiles, that_are_shipped_all_load_and_fit_their_own_limits) {
 
 TEST(Profiles, name_the_key_that_is_wrong) {
   const auto table = config::parse(
-      "registers = [\n  { measurand = \"power_total\", function = 4, address = 12, type = \"float33\" },\n]\n[profile]\nid = \"x\"\nvendor = \"y\"\n",
+      "registers = [\n  { measurand = \"power_total\", function = 4, address = 12, type = \"float33\" "
+      "},\n]\n[profile]\nid = \"x\"\nvendor = \"y\"\n",
       "x.toml");
   try {
     parse_profile(table);
     FAIL();
   } catch (const config::ConfigError& problem) {
-    EXPECT_TRUE(std::string(problem.what()).starts_with("x.toml:2:67: registers[0].type is 'float33'; expected one of uint16"))
+    EXPECT_TRUE(
+        std::string(problem.what()).starts_with("x.toml:2:67: registers[0].type is 'float33'; expected one of uint16"))
         << problem.what();
   }
 }
 
 TEST(Plan, merges_neighbours_and_leaves_gaps_that_cost_more) {
   Profile profile{.max_registers = 20, .max_gap = 4};
-  const auto row = [](int address) { return Register{.measurand = "m", .address = address, .type = RegisterType::float32}; };
+  const auto row = [](int address) {
+    return Register{.measurand = "m", .address = address, .type = RegisterType::float32};
+  };
   profile.registers = {row(0), row(2), row(8), row(13), row(30)};
   const auto requests = plan(profile, PollClass::fast, false);
   ASSERT_EQ(requests.size(), 2u);
@@ -140,7 +144,9 @@ struct BusTest : testing::Test {
     for (const auto& [name, address] : {std::pair{"power_l1", 0}, {"power_l2", 1}, {"power_l3", 2}}) {
       profile.registers.push_back({.measurand = name, .address = address});
     }
-    return {.id = "bus", .meters = {{.device_id = "A", .unit = 1, .profile = profile}, {.device_id = "B", .unit = 2, .profile = profile}}};
+    return {.id = "bus",
+            .meters = {{.device_id = "A", .unit = 1, .profile = profile},
+                       {.device_id = "B", .unit = 2, .profile = profile}}};
   }
   FakeClock clock;
   FakeIntake intake;

@@ -25,15 +25,19 @@ TEST(Payload, reads_the_seeds_message) {
 TEST(Payload, drops_no_field_whatever_its_shape) {
   const auto decoded = decode(R"({"a":{"b":{"c":1}},"list":[1.5,"x"],"on":true,"note":"warm","absent":null})");
   ASSERT_TRUE(decoded);
-  const std::vector<Field> expected{
-      {"a.b.c", std::int64_t{1}}, {"list.0", 1.5}, {"list.1", std::string("x")}, {"on", true}, {"note", std::string("warm")}};
+  const std::vector<Field> expected{{"a.b.c", std::int64_t{1}},
+                                    {"list.0", 1.5},
+                                    {"list.1", std::string("x")},
+                                    {"on", true},
+                                    {"note", std::string("warm")}};
   EXPECT_EQ(decoded->reading.fields, expected);
   EXPECT_FALSE(decoded->has_stamp);
 }
 
 TEST(Payload, refuses_what_is_not_one_clean_object) {
   EXPECT_EQ(complaint("[1]"), "expected a JSON object");
-  for (const auto* payload : {"", "{", "{\"a\":1,}", "{\"a\":1} x", "{\"a\":NaN}", "{\"a\":1e999}", "{\"a\":\"\xff\"}"}) {
+  for (const auto* payload :
+       {"", "{", "{\"a\":1,}", "{\"a\":1} x", "{\"a\":NaN}", "{\"a\":1e999}", "{\"a\":\"\xff\"}"}) {
     EXPECT_TRUE(complaint(payload).starts_with("not valid JSON")) << payload << ": " << complaint(payload);
   }
 }
@@ -53,7 +57,8 @@ TEST(Payload, refuses_ambiguous_and_hostile_names) {
 TEST(Payload, takes_epochs_and_refuses_other_stamps) {
   EXPECT_EQ(to_unix_us(decode(R"({"timestamp":1770463560,"a":1})")->reading.at), 1'770'463'560'000'000);
   EXPECT_EQ(to_unix_us(decode(R"({"timestamp":1770463560123,"a":1})")->reading.at), 1'770'463'560'123'000);
-  EXPECT_TRUE(complaint(R"({"timestamp":"yesterday","a":1})").starts_with("timestamp is \"yesterday\"; expected RFC 3339"));
+  EXPECT_TRUE(
+      complaint(R"({"timestamp":"yesterday","a":1})").starts_with("timestamp is \"yesterday\"; expected RFC 3339"));
 }
 
 TEST(DeviceInTopic, is_what_stands_at_the_first_plus) {

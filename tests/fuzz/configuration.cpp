@@ -1,7 +1,7 @@
 // A configuration file may say anything; what is wrong with it has to be said, not crashed on.
+#include "drivers/modbus/profile.h"
 #include "pipeline/registry.h"
 #include "rules/engine.h"
-#include "drivers/modbus/profile.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, size_t size) {
   const std::string_view text(reinterpret_cast<const char*>(data), size);

@@ -28,14 +28,27 @@ struct PipelineTest : testing::Test {
     pipeline = std::make_unique<Pipeline>(Options{}, *store, *registry, clock);
   }
 
-  static RegistryConfig with_bulb() { return {.devices = {{.id = "D1", .name = "Bulb", .type = "bulb", .location = "Plant-A", .enrichment = EnrichmentStatus::success}}}; }
+  static RegistryConfig with_bulb() {
+    return {.devices = {{.id = "D1",
+                         .name = "Bulb",
+                         .type = "bulb",
+                         .location = "Plant-A",
+                         .enrichment = EnrichmentStatus::success}}};
+  }
 
-  Message message(std::string payload, std::uint16_t packet_id = 0, std::uint32_t epoch = 1, std::string device = "D1") {
-    return {.source = "mqtt", .topic = "devices/" + device + "/telemetry", .payload = std::move(payload), .received = clock.now(), .packet_id = packet_id, .epoch = epoch};
+  Message message(std::string payload, std::uint16_t packet_id = 0, std::uint32_t epoch = 1,
+                  std::string device = "D1") {
+    return {.source = "mqtt",
+            .topic = "devices/" + device + "/telemetry",
+            .payload = std::move(payload),
+            .received = clock.now(),
+            .packet_id = packet_id,
+            .epoch = epoch};
   }
   std::string bulb(double temperature = 45.2, double voltage = 230.5) {
-    return fmt::format(R"({{"device_id":"D1","timestamp":"{}","voltage":{},"current":0.85,"power":195.9,"temperature":{}}})",
-                       format_iso8601(clock.now()), voltage, temperature);
+    return fmt::format(
+        R"({{"device_id":"D1","timestamp":"{}","voltage":{},"current":0.85,"power":195.9,"temperature":{}}})",
+        format_iso8601(clock.now()), voltage, temperature);
   }
   void give(Message one) { pipeline->put(std::vector{std::move(one)}); }
   /// Lets the commit interval pass.
@@ -44,12 +57,15 @@ struct PipelineTest : testing::Test {
     clock.advance(1s);
     pipeline->step(clock.monotonic());
   }
-  std::vector<storage::StoredDeadLetter> letters() { return *storage::Reader(store->path()).dead_letters(100, INT64_MAX); }
+  std::vector<storage::StoredDeadLetter> letters() {
+    return *storage::Reader(store->path()).dead_letters(100, INT64_MAX);
+  }
   std::vector<Reading> stored(const std::string& device = "D1") {
     return *storage::Reader(store->path()).readings(device, {}, {clock.now() - 24h, clock.now() + 24h}, 1000);
   }
 
-  std::string directory = (std::filesystem::temp_directory_path() / ("wattd-pipeline-" + std::to_string(getpid()))).string();
+  std::string directory =
+      (std::filesystem::temp_directory_path() / ("wattd-pipeline-" + std::to_string(getpid()))).string();
   FakeClock clock;
   std::unique_ptr<storage::Store> store;
   std::unique_ptr<Registry> registry;
@@ -97,7 +113,9 @@ TEST_F(PipelineTest, keeps_what_it_refuses_with_the_reason) {
   give(message(R"({"device_id":"D1","power":1})"));
   clock.step_wall(-1h);
   auto ahead = message(bulb());
-  ahead.payload = fmt::format(R"({{"device_id":"D1","timestamp":"{}","voltage":230,"current":1,"power":1,"temperature":40}})", format_iso8601(clock.now() + 6min));
+  ahead.payload =
+      fmt::format(R"({{"device_id":"D1","timestamp":"{}","voltage":230,"current":1,"power":1,"temperature":40}})",
+                  format_iso8601(clock.now() + 6min));
   give(ahead);
   ahead.payload.replace(ahead.payload.find("20", 30), 4, "2019");
   give(ahead);
@@ -111,8 +129,25 @@ TEST_F(PipelineTest, keeps_what_it_refuses_with_the_reason) {
   EXPECT_EQ(refused[1].reason, "timestamp_error");
   EXPECT_NE(refused[1].letter.detail.find("6 min ahead"), std::string::npos) << refused[1].letter.detail;
   EXPECT_EQ(refused[0].reason, "timestamp_error");
-  EXPECT_NE(refused[0].letter.detail.find("older than the raw retention of 90 d"), std::string::npos) << refused[0].letter.detail;
+  EXPECT_NE(refused[0].letter.detail.find("older than the raw retention of 90 d"), std::string::npos)
+      << refused[0].letter.detail;
   EXPECT_EQ(pipeline->counts().rejected, 6u);
+}
+
+TEST_F(PipelineTest, keeps_a_fields_name_and_notes_its_measurand_beside_it) {
+  start(with_bulb());
+  give(message(bulb()));
+  pipeline->put(Reading{
+      .device_id = "M1", .at = clock.now(), .received = clock.now(), .fields = {{"power_total", 1.0}, {"mood", 2.0}}});
+  settle();
+  storage::Reader reader(store->path());
+  const auto series = *reader.series_of("D1");
+  ASSERT_EQ(series.size(), 4u);
+  EXPECT_EQ(series[0].field, "voltage");
+  EXPECT_EQ(series[0].measurand, "voltage_l1_n");
+  EXPECT_EQ(series[0].unit, "V");
+  EXPECT_EQ(reader.series_of("M1")->at(0).unit, "W");
+  EXPECT_EQ(reader.series_of("M1")->at(1).measurand, "");
 }
 
 TEST_F(PipelineTest, does_not_bring_a_deleted_device_back) {
@@ -157,7 +192,8 @@ TEST_F(PipelineTest, drops_a_redelivery_after_its_own_restart) {
 }
 
 TEST_F(PipelineTest, raises_an_alert_in_the_transaction_of_its_reading_and_at_once) {
-  start(with_bulb(), {{.id = "r1", .name = "Bulb Overheat", .property = "temperature", .threshold = 50, .origin = "f:1"}});
+  start(with_bulb(),
+        {{.id = "r1", .name = "Bulb Overheat", .property = "temperature", .threshold = 50, .origin = "f:1"}});
   give(message(bulb(65)));
   pipeline->step(clock.monotonic());
   EXPECT_EQ(pipeline->committed(), 1u) << "an alert does not wait for the interval";
@@ -189,7 +225,8 @@ TEST_F(PipelineTest, replays_a_dead_letter_once_its_schema_is_mended) {
 
 TEST_F(PipelineTest, says_when_it_is_full) {
   EXPECT_TRUE(pipeline->has_room());
-  for (std::size_t i = 0; i < Options{}.intake_capacity; ++i) pipeline->put(Reading{.device_id = "D1", .at = clock.now(), .fields = {{"p", 1.0}}});
+  for (std::size_t i = 0; i < Options{}.intake_capacity; ++i)
+    pipeline->put(Reading{.device_id = "D1", .at = clock.now(), .fields = {{"p", 1.0}}});
   EXPECT_FALSE(pipeline->has_room());
   for (int i = 0; i < 5; ++i) settle();
   EXPECT_TRUE(pipeline->has_room());
@@ -231,10 +268,12 @@ TEST(ParseRegistry, refuses_a_meter_tree_that_is_none) {
     }
     return "";
   };
-  EXPECT_NE(complaint("[[devices]]\nid='a'\nparent='b'\n[[devices]]\nid='b'\nparent='a'\n").find("is above itself"), std::string::npos);
+  EXPECT_NE(complaint("[[devices]]\nid='a'\nparent='b'\n[[devices]]\nid='b'\nparent='a'\n").find("is above itself"),
+            std::string::npos);
   EXPECT_NE(complaint("[[devices]]\nid='a'\nparent='c'\n").find("parent c is not a device"), std::string::npos);
   EXPECT_NE(complaint("[[devices]]\nid='a'\n[[devices]]\nid='a'\n").find("a appears twice"), std::string::npos);
-  EXPECT_NE(complaint("[[devices]]\nid='a'\nrole='virtual'\n").find("a virtual meter has a formula"), std::string::npos);
+  EXPECT_NE(complaint("[[devices]]\nid='a'\nrole='virtual'\n").find("a virtual meter has a formula"),
+            std::string::npos);
 }
 
 }  // namespace

@@ -9,8 +9,14 @@ using namespace std::chrono_literals;
 
 struct EngineTest : testing::Test {
   static Rule overheat() {
-    return {.id = "r1", .name = "Bulb Overheat", .scope = RuleScope::selected_devices, .device_ids = {"D1"},
-            .property = "temperature", .threshold = 50, .severity = Severity::high, .channels = {"email"}};
+    return {.id = "r1",
+            .name = "Bulb Overheat",
+            .scope = RuleScope::selected_devices,
+            .device_ids = {"D1"},
+            .property = "temperature",
+            .threshold = 50,
+            .severity = Severity::high,
+            .channels = {"email"}};
   }
   Verdict judge(double temperature, const std::string& device = "D1") {
     now += 1s;
@@ -117,7 +123,9 @@ TEST_F(EngineTest, takes_up_an_alert_that_was_active_before_a_restart) {
 }
 
 TEST(ParseRule, says_where_a_rule_is_wrong) {
-  const auto table = config::parse("[[rules]]\nname = \"x\"\nproperty = \"t\"\ncondition = \"=>\"\nthreshold = 1\n", "r.toml").tables("rules")[0];
+  const auto table =
+      config::parse("[[rules]]\nname = \"x\"\nproperty = \"t\"\ncondition = \"=>\"\nthreshold = 1\n", "r.toml")
+          .tables("rules")[0];
   try {
     parse_rule(table);
     FAIL();

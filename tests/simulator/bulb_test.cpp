@@ -18,7 +18,8 @@ TEST(Bulb, says_the_same_for_the_same_seed) {
 }
 
 TEST(Bulb, always_keeps_to_its_own_schema) {
-  Bulb bulb("D1", 1, {{Fault::overheat, .1}, {Fault::voltage_spike, .1}, {Fault::current_surge, .1}, {Fault::stuck, .1}});
+  Bulb bulb("D1", 1,
+            {{Fault::overheat, .1}, {Fault::voltage_spike, .1}, {Fault::current_surge, .1}, {Fault::stuck, .1}});
   drivers::mqtt::PayloadDecoder decoder;
   for (int i = 0; i < 2000; ++i) {
     const auto decoded = decoder.decode(bulb.next(kNoon + std::chrono::seconds{i * 43}).payload);

@@ -19,8 +19,10 @@ Block example() {
     block.qualities.push_back(i == 1 ? Quality::stale : Quality::good);
   }
   block.columns.push_back({1, {1, 1, 1}, {230.5, 230.1, -0.0}, std::vector<Quality>(3)});
-  block.columns.push_back({2, {1, 0, 1}, {std::int64_t{5}, {}, std::numeric_limits<std::int64_t>::min()}, std::vector<Quality>(3)});
-  block.columns.push_back({3, {0, 1, 1}, {{}, std::string("warm"), true}, {Quality::good, Quality::invalid, Quality::good}});
+  block.columns.push_back(
+      {2, {1, 0, 1}, {std::int64_t{5}, {}, std::numeric_limits<std::int64_t>::min()}, std::vector<Quality>(3)});
+  block.columns.push_back(
+      {3, {0, 1, 1}, {{}, std::string("warm"), true}, {Quality::good, Quality::invalid, Quality::good}});
   return block;
 }
 
@@ -104,13 +106,18 @@ TEST(Segment, refuses_a_version_it_does_not_know) {
 
 TEST(Segment, still_reads_the_bytes_of_its_first_version) {
   // The worked example of docs/formats/segment.md: one reading of device 1 with field 1 = 230.5.
-  Block block{.device_key = 1, .device_version = 1, .at = {from_unix_us(1'000'000)}, .received = {from_unix_us(1'000'050)}, .qualities = {Quality::good}};
+  Block block{.device_key = 1,
+              .device_version = 1,
+              .at = {from_unix_us(1'000'000)},
+              .received = {from_unix_us(1'000'050)},
+              .qualities = {Quality::good}};
   block.columns.push_back({1, {1}, {230.5}, {Quality::good}});
-  const std::vector<std::uint8_t> expected{0x01, 0x00, 0x00, 0x00, 0x00, 0x00,              // version, flags, checksum
-                                           0x01, 0x01, 0x01, 0x01,                          // blocks, device, version, readings
-                                           0x80, 0x89, 0x7A, 0x64, 0x00,                    // at, received - at, qualities
-                                           0x01, 0x01, 0x0B, 0x00, 0x01, 0x00,              // columns, series, bytes, kind, complete, qualities
-                                           0x00, 0x00, 0x00, 0x00, 0x00, 0xD0, 0x6C, 0x40}; // 230.5
+  const std::vector<std::uint8_t> expected{
+      0x01, 0x00, 0x00, 0x00, 0x00, 0x00,               // version, flags, checksum
+      0x01, 0x01, 0x01, 0x01,                           // blocks, device, version, readings
+      0x80, 0x89, 0x7A, 0x64, 0x00,                     // at, received - at, qualities
+      0x01, 0x01, 0x0B, 0x00, 0x01, 0x00,               // columns, series, bytes, kind, complete, qualities
+      0x00, 0x00, 0x00, 0x00, 0x00, 0xD0, 0x6C, 0x40};  // 230.5
   auto bytes = encode_segment(std::vector{block});
   ASSERT_EQ(bytes.size(), expected.size());
   EXPECT_TRUE(std::equal(bytes.begin() + 6, bytes.end(), expected.begin() + 6));

@@ -42,7 +42,8 @@ struct StoreTest : testing::Test {
     return *reader.range({device, "power"}, {from, to}, 10'000);
   }
 
-  std::string directory = (std::filesystem::temp_directory_path() / ("wattd-store-" + std::to_string(getpid()))).string();
+  std::string directory =
+      (std::filesystem::temp_directory_path() / ("wattd-store-" + std::to_string(getpid()))).string();
   std::int64_t ring_bytes = 1 << 20;
   std::unique_ptr<Store> store;
 };
@@ -178,8 +179,10 @@ TEST_F(StoreTest, hands_a_sink_whole_segments_after_its_cursor) {
 TEST_F(StoreTest, keeps_dead_letters_verbatim_and_within_their_bound) {
   Group group;
   const std::string payload("not json\0at all", 15);
-  group.dead_letters.push_back({{.source = "mqtt", .topic = "devices/D1/telemetry", .payload = payload, .received = kNoon},
-                                Rejection::parse_error, "why"});
+  group.dead_letters.push_back(
+      {{.source = "mqtt", .topic = "devices/D1/telemetry", .payload = payload, .received = kNoon},
+       Rejection::parse_error,
+       "why"});
   ASSERT_TRUE(store->commit(group));
   Reader reader(store->path());
   const auto letter = *reader.dead_letter(1);
@@ -241,7 +244,12 @@ TEST_F(StoreTest, refuses_a_newer_schema_without_touching_it) {
 }
 
 TEST_F(StoreTest, archives_a_provisioned_rule_that_left_the_files) {
-  const Rule rule{.id = "r1", .name = "hot", .device_ids = {"a\"b", "c,d"}, .property = "temperature", .threshold = 50, .origin = "x:1"};
+  const Rule rule{.id = "r1",
+                  .name = "hot",
+                  .device_ids = {"a\"b", "c,d"},
+                  .property = "temperature",
+                  .threshold = 50,
+                  .origin = "x:1"};
   ASSERT_TRUE(store->provision_rules({rule}, kNoon));
   ASSERT_EQ(store->rules().size(), 1u);
   EXPECT_EQ(store->rules()[0], rule);

@@ -11,18 +11,23 @@ namespace {
 using namespace std::chrono_literals;
 
 TEST(LineProtocol, writes_the_seeds_measurement_and_tags_and_the_gateway) {
-  const Reading reading{.device_id = "D1", .at = from_unix_us(1'770'463'560'000'001), .fields = {{"voltage", 230.5}, {"count", std::int64_t{3}}}};
+  const Reading reading{.device_id = "D1",
+                        .at = from_unix_us(1'770'463'560'000'001),
+                        .fields = {{"voltage", 230.5}, {"count", std::int64_t{3}}}};
   const storage::DeviceVersion device{"D1", "bulb", "Plant-A", "v1", "success"};
   EXPECT_EQ(to_lines(std::vector<Outgoing>{{&reading, &device}}, {.gateway = "gw"}),
-            "device_telemetry,device_id=D1,device_type=bulb,enrichment_status=success,gateway=gw,location=Plant-A,schema_version=v1 "
+            "device_telemetry,device_id=D1,device_type=bulb,enrichment_status=success,gateway=gw,location=Plant-A,"
+            "schema_version=v1 "
             "voltage=230.5,count=3 1770463560000001\n");
 }
 
 TEST(LineProtocol, escapes_what_would_end_a_name) {
-  const Reading reading{.at = from_unix_us(1), .fields = {{"a b,c=d", 1.0}, {"text", std::string("say \"hi\"\\")}, {"on", true}}};
+  const Reading reading{.at = from_unix_us(1),
+                        .fields = {{"a b,c=d", 1.0}, {"text", std::string("say \"hi\"\\")}, {"on", true}}};
   const storage::DeviceVersion device{"D 1,x=\ny", "", "", "v1", ""};
   EXPECT_EQ(to_lines(std::vector<Outgoing>{{&reading, &device}}, {.non_numeric = true}),
-            "device_telemetry,device_id=D\\ 1\\,x\\=\\ y,schema_version=v1 a\\ b\\,c\\=d=1,text=\"say \\\"hi\\\"\\\\\",on=true 1\n");
+            "device_telemetry,device_id=D\\ 1\\,x\\=\\ y,schema_version=v1 a\\ b\\,c\\=d=1,text=\"say "
+            "\\\"hi\\\"\\\\\",on=true 1\n");
 }
 
 TEST(LineProtocol, leaves_out_what_has_no_number) {
@@ -36,12 +41,17 @@ struct FakeSource final : Source {
   Result<storage::Batch> batch_after(std::uint64_t seq, std::size_t max_readings) override {
     storage::Batch batch;
     for (auto i = seq; i < count && batch.readings.size() < max_readings; ++i) {
-      batch.readings.push_back({.device_id = "D1", .at = from_unix_us(static_cast<std::int64_t>(i)), .device_version = 1, .fields = {{"p", 1.0}}});
+      batch.readings.push_back({.device_id = "D1",
+                                .at = from_unix_us(static_cast<std::int64_t>(i)),
+                                .device_version = 1,
+                                .fields = {{"p", 1.0}}});
       batch.last_seq = i + 1;
     }
     return batch;
   }
-  Result<storage::DeviceVersion> device_version(const std::string& id, std::uint32_t) override { return storage::DeviceVersion{id, "t", "", "v1", ""}; }
+  Result<storage::DeviceVersion> device_version(const std::string& id, std::uint32_t) override {
+    return storage::DeviceVersion{id, "t", "", "v1", ""};
+  }
   std::uint64_t count = 0;
 };
 
@@ -72,8 +82,12 @@ struct ShipperTest : testing::Test {
   FakeLedger ledger;
   FakeSource* source = new FakeSource;
   FakeSink* sink = new FakeSink;
-  Shipper shipper{{.id = "vm", .batch = 4, .settle = 10s}, {.sink_id = "vm", .settled = 2, .sent = 9}, std::unique_ptr<Source>(source),
-                  std::unique_ptr<Sink>(sink), ledger, clock};
+  Shipper shipper{{.id = "vm", .batch = 4, .settle = 10s},
+                  {.sink_id = "vm", .settled = 2, .sent = 9},
+                  std::unique_ptr<Source>(source),
+                  std::unique_ptr<Sink>(sink),
+                  ledger,
+                  clock};
 
   Instant turn() { return shipper.step(clock.monotonic()); }
 };

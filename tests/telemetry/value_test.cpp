@@ -70,9 +70,10 @@ TEST(Histogram, finds_a_quantile_to_within_a_fifth) {
 }
 
 TEST(ReadingAsJson, keeps_every_kind_of_value) {
-  const Reading reading{.device_id = "D\"1",
-                        .at = from_unix_us(0),
-                        .fields = {{"v", 230.1}, {"n", std::int64_t{3}}, {"on", true}, {"s", std::string("a\nb")}, {"x", NAN}}};
+  const Reading reading{
+      .device_id = "D\"1",
+      .at = from_unix_us(0),
+      .fields = {{"v", 230.1}, {"n", std::int64_t{3}}, {"on", true}, {"s", std::string("a\nb")}, {"x", NAN}}};
   EXPECT_EQ(to_json(reading),
             R"({"device_id":"D\"1","timestamp":"1970-01-01T00:00:00Z","v":230.1,"n":3,"on":true,"s":"a\nb","x":null})");
 }
