@@ -20,7 +20,7 @@ def run(*command, check=True, **options):
 def packages():
     """Both packages, built and without an error by lintian (./dev deb runs it and fails otherwise)."""
     run(ROOT / "dev", "deb", cwd=ROOT)
-    return sorted((ROOT / "dist").glob("*.deb"))
+    return [path for path in sorted((ROOT / "dist").glob("*.deb")) if "dbgsym" not in path.name]
 
 
 def wattd_of(packages) -> pathlib.Path:
