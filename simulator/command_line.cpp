@@ -84,16 +84,17 @@ void serve_meters(const ModbusChoices& choices, const drivers::replay::ReplayCon
   serve_tcp(choices.address, choices.port, meters, stop_requested);
 }
 
-}  // namespace
-
-int run_wattsim(int argc, char** argv) try {
-  CLI::App app("wattsim: a plant for the wattd energy gateway to read");
-  app.set_version_flag("--version", std::string("wattsim ") + kVersion);
-  app.require_subcommand(1);
-
+/// Everything the command line can say.
+struct Choices {
   BulbPlay bulbs;
-  std::vector<std::string> odds;
-  std::vector<std::string> script;
+  RecordingPlay recorded;
+  drivers::replay::ReplayConfig shown;
+  ModbusChoices modbus;
+  std::vector<std::string> odds, script, columns;
+};
+
+CLI::App* add_mqtt(CLI::App& app, Choices& choices) {
+  auto& bulbs = choices.bulbs;
   auto* mqtt = app.add_subcommand("mqtt", "Bulbs with meters that publish telemetry");
   add_broker(*mqtt, bulbs.broker);
   mqtt->add_option("--devices", bulbs.devices, "How many (1)")->check(CLI::Range(1, 100'000));
@@ -112,27 +113,31 @@ int run_wattsim(int argc, char** argv) try {
       },
       "Stamp the first message so and count on by the interval; with --seed, every byte is then the same at every run");
   mqtt->add_option("--qos", bulbs.qos, "0 or 1 (1)")->check(CLI::Range(0, 1));
-  mqtt->add_option("--fault", odds, "NAME=PROBABILITY a message, as in overheat=0.05");
-  mqtt->add_option("--at", script, "SECONDS:FAULT[:DEVICE], as in 30:overheat:D1");
+  mqtt->add_option("--fault", choices.odds, "NAME=PROBABILITY a message, as in overheat=0.05");
+  mqtt->add_option("--at", choices.script, "SECONDS:FAULT[:DEVICE], as in 30:overheat:D1");
+  return mqtt;
+}
 
-  RecordingPlay recorded;
-  std::vector<std::string> columns;
+CLI::App* add_replay(CLI::App& app, Choices& choices) {
+  auto& recorded = choices.recorded;
   auto* replay = app.add_subcommand("replay", "A CSV recording, published over MQTT");
   add_broker(*replay, recorded.broker);
   replay->add_option("file", recorded.recording.file, "CSV, plain or gzip")->required();
   replay->add_option("--device", recorded.recording.device_id, "Its id")->required();
-  replay->add_option("--column", columns, "COLUMN=FIELD to publish (all)");
+  replay->add_option("--column", choices.columns, "COLUMN=FIELD to publish (all)");
   replay->add_option("--time-column", recorded.recording.time_column);
   replay->add_option("--step", recorded.step_s, "Seconds between two stamps; the last is now (1)");
   replay->add_option("--limit", recorded.limit, "Rows (all)");
+  return replay;
+}
 
-  ModbusChoices modbus;
-  drivers::replay::ReplayConfig shown;
+void add_modbus(CLI::App& app, Choices& choices) {
+  auto& modbus = choices.modbus;
   modbus.directories = {"/etc/wattd/profiles", "/usr/share/wattd/profiles"};
   auto* server = app.add_subcommand("modbus", "A meter with a profile's registers");
   server->add_option("--profile", modbus.profile, "(eastron-sdm630)");
   server->add_option_function<std::string>(
-      "--profiles", [&](const std::string& path) { modbus.directories.insert(modbus.directories.begin(), path); },
+      "--profiles", [&modbus](const std::string& path) { modbus.directories.insert(modbus.directories.begin(), path); },
       "A directory to look in first");
   server->add_option("--address", modbus.address, "To listen on (127.0.0.1)");
   auto* port = server->add_option("--port", modbus.port, "Modbus TCP");
@@ -140,25 +145,38 @@ int run_wattsim(int argc, char** argv) try {
       ->excludes(port);
   server->add_option("--unit", modbus.units, "Unit ids; on a pty the first (1)");
   server->add_option("--seed", modbus.seed);
-  server->add_option("--replay", shown.file, "Show a recording's rows, one a poll, and end with it");
-  server->add_option("--column", columns, "COLUMN=MEASURAND of the recording");
+  server->add_option("--replay", choices.shown.file, "Show a recording's rows, one a poll, and end with it");
+  server->add_option("--column", choices.columns, "COLUMN=MEASURAND of the recording");
+}
 
-  app.parse_complete_callback([&] {
-    add_odds(bulbs.odds, odds);
-    add_script(bulbs.script, script);
+}  // namespace
+
+int run_wattsim(int argc, char** argv) try {
+  CLI::App app("wattsim: a plant for the wattd energy gateway to read");
+  app.set_version_flag("--version", std::string("wattsim ") + kVersion);
+  app.require_subcommand(1);
+  Choices choices;
+  const auto* mqtt = add_mqtt(app, choices);
+  const auto* replay = add_replay(app, choices);
+  add_modbus(app, choices);
+  app.parse_complete_callback([&choices] {
+    add_odds(choices.bulbs.odds, choices.odds);
+    add_script(choices.bulbs.script, choices.script);
   });
   CLI11_PARSE(app, argc, argv);
+
   for (const int signal : {SIGINT, SIGTERM}) std::signal(signal, [](int) { stop_requested = true; });
   if (mqtt->parsed()) {
-    fmt::print("{} messages taken by the broker\n", play_bulbs(bulbs, stop_requested));
+    fmt::print("{} messages taken by the broker\n", play_bulbs(choices.bulbs, stop_requested));
   } else if (replay->parsed()) {
-    add_columns(recorded.recording, columns);
-    fmt::print("{} messages taken by the broker\n", play_recording(recorded, stop_requested));
+    add_columns(choices.recorded.recording, choices.columns);
+    fmt::print("{} messages taken by the broker\n", play_recording(choices.recorded, stop_requested));
   } else {
-    add_columns(shown, columns);
-    shown.device_id = "meter";
-    if (modbus.port == 0 && modbus.pty.empty()) throw std::runtime_error("modbus needs --port or --pty");
-    serve_meters(modbus, shown);
+    add_columns(choices.shown, choices.columns);
+    choices.shown.device_id = "meter";
+    if (choices.modbus.port == 0 && choices.modbus.pty.empty())
+      throw std::runtime_error("modbus needs --port or --pty");
+    serve_meters(choices.modbus, choices.shown);
   }
   return 0;
 } catch (const std::exception& problem) {

@@ -7,7 +7,6 @@
 #include <cmath>
 #include <set>
 
-#include "storage/store.h"
 #include "storage/texts.h"
 #include "telemetry/log.h"
 

@@ -11,6 +11,11 @@
 
 namespace wattd::storage {
 
+/// Hours are whole hours since 1970 in UTC; a segment holds one.
+constexpr std::int64_t hour_of(Timestamp at) {
+  return std::chrono::floor<std::chrono::hours>(at).time_since_epoch().count();
+}
+
 /// The values of one series within a block.
 /// Shape: the three vectors are as long as the block has readings; where `present` is 0 the value is unset.
 struct Column {

@@ -7,7 +7,8 @@
 #include <filesystem>
 #include <map>
 
-#include "storage/bytes.h"
+#include "storage/blocks.h"
+#include "storage/receipts.h"
 #include "storage/rollup.h"
 #include "storage/schema.h"
 #include "storage/texts.h"
@@ -15,8 +16,6 @@
 
 namespace wattd::storage {
 namespace {
-
-constexpr std::size_t kCellsPerBlock = 200'000;
 
 void configure_writer(Database& database) {
   database.execute("PRAGMA page_size=4096");
@@ -33,80 +32,6 @@ void try_open(const std::string& path) {
   configure_writer(database);
   migrate(database);
 }
-
-std::vector<std::uint8_t> encode_receipts(const std::vector<Receipt>& receipts) {
-  ByteWriter out;
-  std::string source;
-  std::int64_t previous = 0;
-  for (const auto& receipt : receipts) {
-    const bool same = receipt.source == source;
-    out.byte(same ? 0 : 1);
-    if (!same) out.text(source = receipt.source);
-    out.zigzag_varint(receipt.packet_id - previous);
-    previous = receipt.packet_id;
-    out.word(receipt.payload_hash);
-  }
-  return std::move(out.bytes());
-}
-
-std::vector<Receipt> decode_receipts(std::span<const std::uint8_t> bytes) {
-  std::vector<Receipt> receipts;
-  try {
-    ByteReader in(bytes);
-    std::string source;
-    std::int64_t previous = 0;
-    while (in.remaining() > 0) {
-      if (in.byte() != 0) source = in.text();
-      previous += in.zigzag_varint();
-      receipts.push_back({source, static_cast<std::uint16_t>(previous), in.word()});
-    }
-  } catch (const BadBytes& problem) {
-    log::warning(
-        fmt::format("receipts of a group are damaged ({}); a redelivery of it may be stored twice under its "
-                    "own stamp, which is harmless",
-                    problem.what()));
-  }
-  return receipts;
-}
-
-/// The open block of one device and hour, with a place for every series seen so far.
-struct OpenBlock {
-  Block block;
-  TextMap<std::size_t> columns;
-};
-
-std::size_t column_of(OpenBlock& open, Catalogue& catalogue, const std::string& device_id, const std::string& field) {
-  if (const auto found = open.columns.find(field); found != open.columns.end()) return found->second;
-  const auto readings = open.block.at.size() - 1;  // the newest has been added already
-  Column column{.series_id = catalogue.series_of(open.block.device_key, device_id, field)};
-  column.present.assign(readings, 0);
-  column.values.resize(readings);
-  column.qualities.resize(readings);
-  open.block.columns.push_back(std::move(column));
-  open.columns.emplace(field, open.block.columns.size() - 1);
-  return open.block.columns.size() - 1;
-}
-
-void append(OpenBlock& open, Catalogue& catalogue, const Reading& reading) {
-  open.block.at.push_back(reading.at);
-  open.block.received.push_back(reading.received);
-  open.block.qualities.push_back(reading.quality);
-  for (const auto& field : reading.fields) {
-    auto& column = open.block.columns[column_of(open, catalogue, reading.device_id, field.name)];
-    if (column.values.size() == open.block.at.size()) continue;  // a name that came twice: the first one holds
-    column.present.push_back(1);
-    column.values.push_back(field.value);
-    column.qualities.push_back(field.quality);
-  }
-  for (auto& column : open.block.columns) {
-    if (column.values.size() == open.block.at.size()) continue;
-    column.present.push_back(0);
-    column.values.emplace_back();
-    column.qualities.push_back(Quality::good);
-  }
-}
-
-std::size_t cells(const Block& block) { return block.at.size() * std::max<std::size_t>(block.columns.size(), 1); }
 
 }  // namespace
 
@@ -182,40 +107,9 @@ void Store::load_usage() {
   while (pending.step()) pending_hours_.emplace(pending.integer(0), pending.integer(1));
 }
 
-std::vector<std::vector<Block>> Store::to_segments(const Group& group) {
-  // A segment holds one hour, so that a query or a rollup finds an hour's segments by that number alone.
-  std::map<std::tuple<std::int64_t, std::uint32_t, std::uint32_t>, OpenBlock> open;
-  std::map<std::int64_t, std::vector<Block>> hours;
-  TextMap<std::uint32_t> keys;
-  for (const auto& reading : group.readings) {
-    auto known = keys.find(reading.device_id);
-    if (known == keys.end()) known = keys.emplace(reading.device_id, catalogue_.key_of(reading.device_id)).first;
-    const auto key = known->second;
-    const auto hour = hour_of(reading.at);
-    auto& slot = open[{hour, key, reading.device_version}];
-    slot.block.device_key = key;
-    slot.block.device_version = reading.device_version;
-    append(slot, catalogue_, reading);
-    if (cells(slot.block) >= kCellsPerBlock) hours[hour].push_back(std::exchange(slot, {}).block);
-  }
-  for (auto& [id, slot] : open) {
-    if (!slot.block.at.empty()) hours[std::get<0>(id)].push_back(std::move(slot.block));
-  }
-  std::vector<std::vector<Block>> segments;
-  for (auto& [hour, blocks] : hours) {
-    std::size_t in_segment = kCellsPerBlock * 5;
-    for (auto& block : blocks) {
-      in_segment += cells(block);
-      if (in_segment > kCellsPerBlock * 5) segments.emplace_back(), in_segment = cells(block);
-      segments.back().push_back(std::move(block));
-    }
-  }
-  return segments;
-}
-
 void Store::write_segments(const Group& group, Timestamp now) {
   auto receipts = encode_receipts(group.receipts);
-  auto segments = to_segments(group);
+  auto segments = to_segments(group.readings, catalogue_);
   // A group of nothing but dead letters still has to remember what it took.
   if (segments.empty() && !receipts.empty()) segments.emplace_back();
   for (const auto& blocks : segments) {

@@ -8,7 +8,6 @@
 #include "storage/catalogue.h"
 #include "storage/database.h"
 #include "storage/group.h"
-#include "storage/segment.h"
 #include "telemetry/error.h"
 
 namespace wattd::storage {
@@ -72,7 +71,6 @@ class Store {
   struct Statements;
 
   std::string open_first_usable();
-  std::vector<std::vector<Block>> to_segments(const Group& group);
   void write_segments(const Group& group, Timestamp now);
   void write_dead_letters(const std::vector<DeadLetter>& letters);
   void write_alert(const Alert& alert);
@@ -96,10 +94,5 @@ class Store {
   std::int64_t dead_letter_bytes_ = 0;
   Usage usage_;
 };
-
-/// Hours are whole hours since 1970 in UTC.
-constexpr std::int64_t hour_of(Timestamp at) {
-  return std::chrono::floor<std::chrono::hours>(at).time_since_epoch().count();
-}
 
 }  // namespace wattd::storage
