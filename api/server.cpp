@@ -26,6 +26,7 @@ using namespace std::chrono_literals;
 constexpr std::size_t kMaxBody = 1 << 20;
 constexpr std::size_t kMaxQueued = 256;  // groups that wait for a slow reader of the stream
 constexpr auto kIdle = 60s;
+constexpr std::size_t kMaxSessions = 128;
 
 using Group = std::shared_ptr<const pipeline::Committed>;
 
@@ -53,8 +54,11 @@ std::string to_lines(const pipeline::Committed& group, const std::string& only_d
 template <class Protocol>
 class Session final : public Subscriber, public std::enable_shared_from_this<Session<Protocol>> {
  public:
-  Session(typename Protocol::socket socket, const Handler& handler, Subscribers& subscribers)
-      : stream_(std::move(socket)), handler_(handler), subscribers_(subscribers) {}
+  Session(typename Protocol::socket socket, const Handler& handler, Subscribers& subscribers, std::size_t& sessions)
+      : stream_(std::move(socket)), handler_(handler), subscribers_(subscribers), sessions_(sessions) {
+    ++sessions_;
+  }
+  ~Session() override { --sessions_; }
 
   void read() {
     parser_.emplace();
@@ -147,6 +151,7 @@ class Session final : public Subscriber, public std::enable_shared_from_this<Ses
   beast::basic_stream<Protocol> stream_;
   const Handler& handler_;
   Subscribers& subscribers_;
+  std::size_t& sessions_;
   beast::flat_buffer buffer_;
   std::optional<http::request_parser<http::string_body>> parser_;
   std::string only_device_;
@@ -185,9 +190,17 @@ struct Server::Impl {
   void accept(Acceptor& acceptor) {
     acceptor.async_accept([this, &acceptor](beast::error_code problem, typename Protocol::socket socket) {
       if (problem == net::error::operation_aborted) return;
-      if (!problem) {
+      if (problem) {
+        // Out of descriptors, most likely: trying again at once would only spin.
+        pause.expires_after(100ms);
+        pause.async_wait([this, &acceptor](beast::error_code stopped) {
+          if (!stopped) accept<Protocol>(acceptor);
+        });
+        return;
+      }
+      if (sessions < kMaxSessions) {
         if constexpr (std::is_same_v<Protocol, net::ip::tcp>) socket.set_option(net::ip::tcp::no_delay(true), problem);
-        std::make_shared<Session<Protocol>>(std::move(socket), handler, subscribers)->read();
+        std::make_shared<Session<Protocol>>(std::move(socket), handler, subscribers, sessions)->read();
       }
       accept<Protocol>(acceptor);
     });
@@ -195,10 +208,12 @@ struct Server::Impl {
 
   ServerConfig config;
   Handler handler;
+  std::size_t sessions = 0;  ///< Open now; declared before the context, whose handlers keep sessions alive.
+  Subscribers subscribers;   ///< The server's thread alone.
   net::io_context context{1};
+  net::steady_timer pause{context};
   net::ip::tcp::acceptor tcp{context};
   net::local::stream_protocol::acceptor local{context};
-  Subscribers subscribers;  ///< The server's thread alone.
   std::jthread thread;
 };
 

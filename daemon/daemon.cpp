@@ -19,6 +19,7 @@ storage::Store& provisioned(storage::Store& store, const Settings& settings, Tim
 
 Daemon::Daemon(Settings settings)
     : started_at_(clock_.now()),
+      directory_lock_(settings.storage.directory),
       gateway_id_(gateway_id(settings.storage.directory)),
       store_(settings.storage),
       registry_(settings.registry, store_.devices(), started_at_),
@@ -75,17 +76,20 @@ void Daemon::reload(Settings settings) {
     log::warning("where data lies and where the API listens take effect at the next restart");
   }
   log::set_level(settings.log_level);
-  pipeline_.change_and_wait(
-      [&settings, this](pipeline::Pipeline& pipeline) {
-        pipeline.registry().configure(settings.registry, clock_.now());
-        if (const auto done = pipeline.store().provision_rules(settings.rules, clock_.now()); !done) {
+  // Shared with the change, which may run after we have given up waiting for it.
+  const auto fresh = std::make_shared<const Settings>(settings);
+  const bool taken = pipeline_.change_and_wait(
+      [fresh, this](pipeline::Pipeline& pipeline) {
+        pipeline.registry().configure(fresh->registry, clock_.now());
+        if (const auto done = pipeline.store().provision_rules(fresh->rules, clock_.now()); !done) {
           log::error("the rules could not be written: " + done.error().message);
           return;
         }
         pipeline.rules().set_rules(pipeline.store().rules());
-        pipeline.set_topics(settings.pipeline.topics);
+        pipeline.set_topics(fresh->pipeline.topics);
       },
       std::chrono::seconds{30});
+  if (!taken) log::error("the pipeline is busy; devices and rules are taken over as soon as it is not");
   std::unique_ptr<Sources> sources;
   std::unique_ptr<Uplinks> uplinks;
   {

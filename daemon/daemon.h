@@ -6,6 +6,7 @@
 #include "api/gateway.h"
 #include "api/routes.h"
 #include "api/server.h"
+#include "daemon/directory_lock.h"
 #include "daemon/settings.h"
 #include "daemon/sources.h"
 #include "daemon/uplinks.h"
@@ -40,6 +41,7 @@ class Daemon final : public api::Gateway, public pipeline::Listener {
 
   const SystemClock clock_;
   const Timestamp started_at_;
+  const DirectoryLock directory_lock_;
   const std::string gateway_id_;
   storage::Store store_;
   pipeline::Registry registry_;

@@ -79,7 +79,7 @@ class LibmodbusLink final : public Link {
     if (!address_.is_serial() || problem == EBADF || problem == EIO || problem == ENODEV || problem == ENXIO) {
       context_.reset();
     } else {
-      std::this_thread::sleep_for(address_.timeout / 2);
+      std::this_thread::sleep_for(address_.timeout);
       modbus_flush(context_.get());
     }
     return {ErrorKind::retry, what};

@@ -161,6 +161,8 @@ void Connection::run(const std::stop_token& stop) {
     while (!stop.stop_requested() && clock_.monotonic() < until) poll(nullptr, 0, 50);
     pause = std::min<std::chrono::milliseconds>(pause * 2, kLongestPause);
   }
+  // A DISCONNECT would take queued PUBACKs along: only where all of them are for what has been committed.
+  if (unacknowledged_ > 0) return;
   mosquitto_disconnect(client_.get());
   mosquitto_loop_write(client_.get(), 1);
 }

@@ -1,5 +1,6 @@
 """Kills, power cuts, brokers and stores that go away, malformed input, bad configuration."""
 import collections
+import contextlib
 import datetime
 import json
 import os
@@ -12,6 +13,7 @@ import threading
 import time
 
 import paho.mqtt.client as mqtt
+import pytest
 
 from plant import BUILD, BULB, BULBS, Broker, Gateway, free_port, mqtt_config, sink_config, wait_until
 from test_way_of_a_reading import publish
@@ -326,3 +328,42 @@ def test_a_meter_that_dies_is_named_and_the_other_goes_on(plant):
     wait_until(lambda: gateway.status()["buses"][1]["meters"][0]["polls"] > before + 5, what="the other goes on")
     plant.sim("modbus", "--profiles", BUILD.parents[1] / "etc" / "profiles", "--port", ports[0], "--profile", "eastron-sdm120", name="back")
     wait_until(lambda: not state()[0], what="it comes back by itself")
+
+
+def test_a_second_gateway_is_kept_out_of_the_data_directory(plant):
+    gateway = Gateway(plant, "")
+    second = plant.directory / "second.toml"
+    second.write_text(gateway.path.read_text().replace(f"port = {gateway.port}", "port = 0"))
+    done = subprocess.run([BUILD / "wattd", "--config", second], capture_output=True, text=True, timeout=20)
+    assert done.returncode == 1 and "another wattd uses" in done.stderr
+    assert gateway.ctl("status").returncode == 0, "the first one still has its socket"
+
+
+def test_a_full_disk_acknowledges_nothing_and_heals_by_itself(plant, broker):
+    directory = plant.directory / "wattd" / "data"
+    gateway = Gateway(plant, mqtt_config(broker), ready=False)
+    directory.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", directory], capture_output=True).returncode != 0:
+        pytest.skip("a small file system cannot be mounted here")
+    try:
+        gateway.start()
+        gateway.wait_connected()
+        publish(broker.port, [("devices/N/telemetry", json.dumps({"n": n})) for n in range(10)])
+        gateway.wait_committed(10)
+        filler = directory / "filler"
+        with contextlib.suppress(OSError), open(filler, "wb", buffering=0) as file:
+            while True:
+                file.write(b"x" * 4096)
+        publish(broker.port, [("devices/N/telemetry", json.dumps({"n": n, "text": "t" * 200})) for n in range(10, 510)])
+        problem = wait_until(lambda: gateway.status()["pipeline"]["commit_problem"], what="the full disk is seen")
+        assert "full" in problem or "I/O" in problem
+        assert "NOT COMMITTING" in gateway.ctl("status").stdout
+        assert gateway.get("/api/v1/status")["data"]["pipeline"]["committed"] < 510
+        gateway.kill()
+        filler.unlink()
+        gateway.start()
+        wait_until(lambda: len(set(numbers_stored(gateway))) == 510, what="everything is stored")
+        assert sorted(numbers_stored(gateway)) == list(range(510))
+    finally:
+        gateway.kill()
+        subprocess.run(["umount", directory], check=True)
