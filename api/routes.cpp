@@ -96,6 +96,20 @@ bool is_under(const std::string& path, std::string_view prefix) {
   return path == prefix || (path.starts_with(prefix) && path[prefix.size()] == '/');
 }
 
+/// Who acknowledges, from `{"acknowledged_by": "who"}`.
+std::string name_in(const std::string& body) {
+  Json::CharReaderBuilder strict;
+  Json::CharReaderBuilder::strictMode(&strict.settings_);
+  const std::unique_ptr<Json::CharReader> parser(strict.newCharReader());
+  Json::Value json;
+  std::string problem;
+  const bool valid = parser->parse(body.data(), body.data() + body.size(), &json, &problem);
+  if (!valid || !json.isObject() || !json["acknowledged_by"].isString() || json["acknowledged_by"].asString().empty()) {
+    throw BadParameter{"the body is not {\"acknowledged_by\": \"who\"}"};
+  }
+  return json["acknowledged_by"].asString();
+}
+
 Response not_found(const std::string& what) { return error_response(404, "NOT_FOUND", what + " does not exist"); }
 
 Response storage_error(const Error& error) {
@@ -204,12 +218,17 @@ Response Routes::device(const std::string& id) {
   return ok(envelope(json));
 }
 
+bool Routes::knows(const std::string& id) const {
+  return std::ranges::any_of(pipeline_.registry().activity(), [&](const auto& entry) { return entry.device.id == id; });
+}
+
 Response Routes::telemetry(const Request& request, const std::string& device_id) {
   const auto now = clock_.now();
   const TimeRange range{time_of(request, "start_time", now - 1h), time_of(request, "end_time", now + 1s)};
   const auto limit = number_of(request, "limit", 1000, 10'000);
   const auto fields = list_of(request, "fields");
   if (!text_of(request, "aggregate").empty()) return aggregated(request, device_id, fields, range, limit);
+  if (!knows(device_id)) return not_found("device " + device_id);
   const auto readings = reader_.readings(device_id, fields, range, limit);
   if (!readings) return storage_error(readings.error());
   std::string body = R"({"success":true,"data":{"items":[)";
@@ -217,8 +236,11 @@ Response Routes::telemetry(const Request& request, const std::string& device_id)
     const auto version = reader_.device_version(device_id, reading.device_version);
     if (!version) return storage_error(version.error());
     if (body.back() == '}') body += ',';
-    body += to_json(reading, fmt::format(R"(,"schema_version":"{}","enrichment_status":"{}")", version->schema_version,
-                                         version->enrichment_status));
+    std::string members = ",\"schema_version\":";
+    append_json(members, std::string_view(version->schema_version));
+    members += ",\"enrichment_status\":";
+    append_json(members, std::string_view(version->enrichment_status));
+    body += to_json(reading, members);
   }
   return ok(body + "]}}");
 }
@@ -283,36 +305,28 @@ Response Routes::change_alert(const Request& request, const std::string& id, con
   if (!all) return storage_error(all.error());
   const auto found = std::ranges::find(*all, id, &Alert::id);
   if (found == all->end()) return not_found("alert " + id);
-  auto alert = *found;
-  if (alert.status == AlertStatus::resolved) return error_response(409, "CONFLICT", "the alert is resolved already");
+  if (found->status == AlertStatus::resolved) return error_response(409, "CONFLICT", "the alert is resolved already");
+  std::function<void(Alert&)> change;
   if (verb == "acknowledge") {
-    Json::Value body;
-    Json::CharReaderBuilder strict;
-    Json::CharReaderBuilder::strictMode(&strict.settings_);
-    const std::unique_ptr<Json::CharReader> parser(strict.newCharReader());
-    std::string problem;
-    const bool valid = parser->parse(request.body.data(), request.body.data() + request.body.size(), &body, &problem);
-    if (!valid || !body.isObject() || !body["acknowledged_by"].isString() ||
-        body["acknowledged_by"].asString().empty()) {
-      throw BadParameter{"the body is not {\"acknowledged_by\": \"who\"}"};
-    }
-    alert.status = AlertStatus::acknowledged;
-    alert.acknowledged_by = body["acknowledged_by"].asString();
-    alert.acknowledged_at = clock_.now();
+    change = [who = name_in(request.body), at = clock_.now()](Alert& alert) {
+      alert.status = AlertStatus::acknowledged;
+      alert.acknowledged_by = who;
+      alert.acknowledged_at = at;
+    };
   } else {
-    alert.status = AlertStatus::resolved;
-    alert.resolved_at = clock_.now();
+    change = [at = clock_.now()](Alert& alert) {
+      alert.status = AlertStatus::resolved;
+      alert.resolved_at = at;
+    };
   }
-  auto outcome = std::make_shared<Result<void>>();
-  const bool done = pipeline_.change_and_wait(
-      [alert, outcome](pipeline::Pipeline& pipeline) {
-        *outcome = pipeline.store().change_alert(alert);
-        if (*outcome) pipeline.rules().replace(alert);
-      },
-      kPatience);
+  auto outcome = std::make_shared<Result<Alert>>();
+  const bool done =
+      pipeline_.change_and_wait([alert = *found, change, outcome](
+                                    pipeline::Pipeline& pipeline) { *outcome = pipeline.change_alert(alert, change); },
+                                kPatience);
   if (!done) return error_response(503, "BUSY", "the change was not written in time; look again before repeating it");
   if (!*outcome) return storage_error(outcome->error());
-  return ok(envelope(to_json(alert)));
+  return ok(envelope(to_json(**outcome)));
 }
 
 Response Routes::rules() const {

@@ -19,6 +19,7 @@ class Routes {
   Response status() const;
   Response devices(const Request& request) const;
   Response device(const std::string& id);
+  bool knows(const std::string& id) const;
   Response telemetry(const Request& request, const std::string& device_id);
   Response aggregated(const Request& request, const std::string& device_id, const std::vector<std::string>& fields,
                       storage::TimeRange range, std::size_t limit);

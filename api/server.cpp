@@ -24,7 +24,7 @@ namespace net = boost::asio;
 using namespace std::chrono_literals;
 
 constexpr std::size_t kMaxBody = 1 << 20;
-constexpr std::size_t kMaxQueued = 256;  // groups that wait for a slow reader of the stream
+constexpr std::size_t kMaxQueued = 20'000;  // readings that wait for a slow reader of the stream
 constexpr auto kIdle = 60s;
 constexpr std::size_t kMaxSessions = 128;
 
@@ -71,11 +71,12 @@ class Session final : public Subscriber, public std::enable_shared_from_this<Ses
   }
 
   void deliver(const Group& group) override {
-    if (queue_.size() == kMaxQueued) {
-      queue_.pop_front();
-      ++dropped_;
-    }
+    queued_ += group->readings.size();
     queue_.push_back(group);
+    for (; queued_ > kMaxQueued && queue_.size() > 1; ++dropped_) {
+      queued_ -= queue_.front()->readings.size();
+      queue_.pop_front();
+    }
     if (!writing_) write_next();
   }
 
@@ -131,6 +132,7 @@ class Session final : public Subscriber, public std::enable_shared_from_this<Ses
   void write_next() {
     while (!queue_.empty()) {
       auto lines = to_lines(*queue_.front(), only_device_);
+      queued_ -= queue_.front()->readings.size();
       queue_.pop_front();
       if (dropped_ > 0) lines += fmt::format("{{\"dropped_groups\":{}}}\n", std::exchange(dropped_, 0));
       if (lines.empty()) continue;
@@ -156,6 +158,7 @@ class Session final : public Subscriber, public std::enable_shared_from_this<Ses
   std::optional<http::request_parser<http::string_body>> parser_;
   std::string only_device_;
   std::deque<Group> queue_;
+  std::size_t queued_ = 0;  ///< Readings in queue_.
   std::size_t dropped_ = 0;
   bool writing_ = false;
   std::array<char, 256> ignored_{};

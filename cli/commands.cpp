@@ -86,6 +86,17 @@ void print_status(const Json::Value& status) {
   for (const auto& missing : status["missing"]) fmt::print("missing    {}\n", cell(missing));
 }
 
+/// A line a field: devices differ in their fields, so readings have no columns in common.
+void print_long_csv(std::string_view line) {
+  const auto reading = parse_json(std::string(line));
+  if (!reading) return;
+  for (const auto& name : reading->getMemberNames()) {
+    if (name == "timestamp" || name == "device_id" || name == "seq") continue;
+    fmt::print("{},{},{},{}\n", cell((*reading)["timestamp"]), cell((*reading)["device_id"]), name,
+               cell((*reading)[name]));
+  }
+}
+
 Result<Json::Value> all_dead_letters(Context& context, int limit) {
   return context.client.get(fmt::format("/api/v1/dead-letters?limit={}", limit));
 }
@@ -126,6 +137,8 @@ int tail(Context& context, const std::string& device, int count) {
   const auto done = context.client.stream(target, [&](std::string_view line) {
     if (context.format == Format::json) {
       fmt::print("{}\n", line);
+    } else if (context.format == Format::csv) {
+      print_long_csv(line);
     } else if (const auto reading = parse_json(std::string(line)); reading) {
       std::string text = fmt::format("{}  {}", cell((*reading)["timestamp"]), cell((*reading)["device_id"]));
       for (const auto& name : reading->getMemberNames()) {
@@ -211,6 +224,10 @@ int show_dead_letter(Context& context, std::int64_t id) {
 
 int replay_dead_letters(Context& context, const std::vector<std::int64_t>& ids, bool all) {
   auto wanted = ids;
+  if (!all && ids.empty()) {
+    fmt::print(stderr, "wattctl: say which: ids, as wattctl dead-letters list shows them, or --all\n");
+    return 2;
+  }
   if (all) {
     const auto letters = all_dead_letters(context, 1000);
     if (!letters) return complain(letters.error());

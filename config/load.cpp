@@ -20,6 +20,9 @@ toml::table parse_text(std::string_view text, const std::string& name) {
 }
 
 toml::table parse_file(const std::string& path) {
+  if (std::error_code ignored; std::filesystem::is_directory(path, ignored)) {
+    throw ConfigError(fmt::format("{}: is a directory; expected a file", path));
+  }
   std::ifstream file(path, std::ios::binary);
   if (!file) throw ConfigError(fmt::format("{}: cannot be read: {}", path, std::generic_category().message(errno)));
   std::ostringstream text;

@@ -2,9 +2,12 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <charconv>
 #include <cmath>
 #include <sstream>
@@ -187,6 +190,17 @@ std::string Table::secret(std::string_view key) const {
     throw ConfigError(fmt::format("{}: {} cannot be read: {}", position(node_->table->get(key)->source()),
                                   full_key(key), problem.what()));
   }
+}
+
+std::string Table::readable_file(std::string_view key) const {
+  const auto path = text(key, "");
+  struct stat status{};
+  if (path.empty()) return path;
+  if (access(path.c_str(), R_OK) != 0) {
+    fail(key, fmt::format("expected a file that can be read: {}", std::generic_category().message(errno)));
+  }
+  if (stat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode)) fail(key, "expected a file, not a directory");
+  return path;
 }
 
 Table Table::table(std::string_view key) const {

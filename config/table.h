@@ -49,6 +49,9 @@ class Table {
   /// Errors: a file that cannot be read. The trailing line break of a file is cut off.
   std::string secret(std::string_view key) const;
 
+  /// The path of a file that has to be readable already; empty when the key is not there.
+  std::string readable_file(std::string_view key) const;
+
   template <class T>
   T choice(std::string_view key, std::initializer_list<std::pair<std::string_view, T>> allowed, T fallback) const {
     if (!has(key)) return fallback;

@@ -8,6 +8,23 @@
 namespace wattd::daemon {
 namespace {
 
+/// Says which changes a reload cannot make.
+void warn_of_what_waits(const Settings& old, const Settings& fresh) {
+  const auto& a = old.storage;
+  const auto& b = fresh.storage;
+  const bool storage = a.directory != b.directory || a.ring_bytes != b.ring_bytes ||
+                       a.dead_letter_bytes != b.dead_letter_bytes || a.raw_retention != b.raw_retention;
+  const bool api = old.api.port != fresh.api.port || old.api.socket_path != fresh.api.socket_path ||
+                   old.api.address != fresh.api.address;
+  const bool pipeline = old.pipeline.commit_interval != fresh.pipeline.commit_interval ||
+                        old.pipeline.intake_capacity != fresh.pipeline.intake_capacity ||
+                        old.pipeline.max_ahead != fresh.pipeline.max_ahead;
+  if (storage) log::warning("changes of [storage] take effect at the next restart");
+  if (api) log::warning("changes of [api] take effect at the next restart");
+  if (pipeline) log::warning("changes of [pipeline] take effect at the next restart");
+  if (!(old.replays == fresh.replays)) log::warning("changes of [[replay]] take effect at the next restart");
+}
+
 /// Rules have to be in the database before the pipeline reads them from there.
 storage::Store& provisioned(storage::Store& store, const Settings& settings, Timestamp now) {
   if (const auto done = store.provision_rules(settings.rules, now); !done)
@@ -32,6 +49,7 @@ Daemon::Daemon(Settings settings)
   pipeline_thread_ = start_thread("pipeline", [this](const std::stop_token& stop) { pipeline_.run(stop); });
   server_.start();
   start_links();
+  for (const auto& replay : settings_.replays) replays_.push_back(start_replay(replay, pipeline_, clock_));
 }
 
 Daemon::~Daemon() {
@@ -43,6 +61,8 @@ Daemon::~Daemon() {
     uplinks = std::move(uplinks_);
   }
   // Sources first: they wait for a last commit and acknowledge it. Then the pipeline drains, then nobody asks.
+  for (auto& replay : replays_) replay.request_stop();
+  replays_.clear();
   sources.reset();
   uplinks.reset();
   pipeline_thread_.request_stop();
@@ -71,10 +91,19 @@ void Daemon::start_links() {
 }
 
 void Daemon::reload(Settings settings) {
-  if (settings.storage.directory != settings_.storage.directory || settings.api.port != settings_.api.port ||
-      settings.api.socket_path != settings_.api.socket_path || settings.api.address != settings_.api.address) {
-    log::warning("where data lies and where the API listens take effect at the next restart");
+  warn_of_what_waits(settings_, settings);
+  auto old = settings_;
+  try {
+    apply(std::move(settings));
+  } catch (const std::exception& problem) {
+    // A gateway without sources would be worse than one with yesterday's.
+    log::error(fmt::format("the new configuration does not work: {}; going back", problem.what()));
+    apply(std::move(old));
+    throw;
   }
+}
+
+void Daemon::apply(Settings settings) {
   log::set_level(settings.log_level);
   // Shared with the change, which may run after we have given up waiting for it.
   const auto fresh = std::make_shared<const Settings>(settings);
@@ -85,7 +114,7 @@ void Daemon::reload(Settings settings) {
           log::error("the rules could not be written: " + done.error().message);
           return;
         }
-        pipeline.rules().set_rules(pipeline.store().rules());
+        pipeline.set_rules(pipeline.store().rules());
         pipeline.set_topics(fresh->pipeline.topics);
       },
       std::chrono::seconds{30});

@@ -37,6 +37,7 @@ class Daemon final : public api::Gateway, public pipeline::Listener {
   void on_committed(const std::shared_ptr<const pipeline::Committed>& group) noexcept override;
 
  private:
+  void apply(Settings settings);
   void start_links();
 
   const SystemClock clock_;
@@ -53,6 +54,7 @@ class Daemon final : public api::Gateway, public pipeline::Listener {
   std::jthread pipeline_thread_;
   std::unique_ptr<Uplinks> uplinks_;
   std::unique_ptr<Sources> sources_;
+  std::vector<std::jthread> replays_;  ///< Played once; a reload does not begin them anew.
 };
 
 }  // namespace wattd::daemon

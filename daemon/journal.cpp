@@ -2,6 +2,7 @@
 
 #include <fmt/chrono.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <systemd/sd-journal.h>
 #include <unistd.h>
@@ -49,13 +50,20 @@ class LineWriter final : public log::Writer {
   const bool terminal_ = isatty(STDERR_FILENO) == 1;
 };
 
+/// Whether standard error is the stream that systemd named, and not one put in its place since.
+bool is_journal(const char* stream) {
+  struct stat status{};
+  return stream != nullptr && fstat(STDERR_FILENO, &status) == 0 &&
+         fmt::format("{}:{}", status.st_dev, status.st_ino) == stream;
+}
+
 }  // namespace
 
 log::Writer& choose_log_writer() {
   // sd_journal_send answers 0 even where no journal listens, so its own answer cannot be asked.
   static JournalWriter journal;
   static LineWriter lines;
-  return std::getenv("JOURNAL_STREAM") != nullptr ? static_cast<log::Writer&>(journal) : lines;
+  return is_journal(std::getenv("JOURNAL_STREAM")) ? static_cast<log::Writer&>(journal) : lines;
 }
 
 }  // namespace wattd::daemon

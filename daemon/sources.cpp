@@ -22,15 +22,16 @@ Sources::Sources(const Settings& settings, const std::string& gateway_id, driver
   for (const auto& bus : buses_) {
     threads_.push_back(start_thread("bus", [&b = *bus](const std::stop_token& stop) { b.run(stop); }));
   }
-  for (const auto& replay : settings.replays) {
-    threads_.push_back(start_thread("replay", [replay, &intake, &clock](const std::stop_token& stop) {
-      try {
-        drivers::replay::play(replay, intake, clock, stop);
-      } catch (const std::runtime_error& problem) {
-        log::error(fmt::format("replay: {}", problem.what()));
-      }
-    }));
-  }
+}
+
+std::jthread start_replay(const drivers::replay::ReplayConfig& config, drivers::Intake& intake, const Clock& clock) {
+  return start_thread("replay", [config, &intake, &clock](const std::stop_token& stop) {
+    try {
+      drivers::replay::play(config, intake, clock, stop);
+    } catch (const std::runtime_error& problem) {
+      log::error(fmt::format("replay: {}", problem.what()));
+    }
+  });
 }
 
 Sources::~Sources() {

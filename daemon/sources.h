@@ -26,4 +26,7 @@ class Sources {
   std::vector<std::jthread> threads_;  ///< Last, so that they end before what they use.
 };
 
+/// Plays a recording from its first row, in a thread of its own.
+std::jthread start_replay(const drivers::replay::ReplayConfig& config, drivers::Intake& intake, const Clock& clock);
+
 }  // namespace wattd::daemon

@@ -17,6 +17,7 @@ constexpr std::size_t kMaxFields = 500'000;  // of one group, so that its transa
 constexpr double kUrgentBurst = 20;          // commits that alerts may ask for at once,
 constexpr double kUrgentPerSecond = 10;      // and a second thereafter
 constexpr auto kRetryCommit = 1s;
+constexpr std::size_t kKeptOfTooLong = 4096;  // bytes of a payload too long to be anything but an accident
 
 double seconds(Instant::duration duration) { return std::chrono::duration<double>(duration).count(); }
 
@@ -32,8 +33,9 @@ Pipeline::Pipeline(Options options, storage::Store& store, Registry& registry, c
       usage_(store.usage()) {
   store_.set_measurands(
       [this](std::string_view device, std::string_view field) { return registry_.measurand_of(device, field); });
-  engine_.set_rules(store.rules());
-  engine_.restore(store.active_alerts());
+  for (const auto& series : store.series()) registry_.note_field(series.device_id, series.field);
+  set_rules(store.rules());
+  save_alerts(engine_.restore(store.active_alerts(), clock_.now()));
 }
 
 bool Pipeline::has_room() const { return backlog_.load(std::memory_order_relaxed) < options_.intake_capacity; }
@@ -102,6 +104,16 @@ void Pipeline::set_aside(DeadLetter letter) {
   open_group(clock_.monotonic());
 }
 
+Result<Alert> Pipeline::change_alert(Alert alert, const std::function<void(Alert&)>& change) {
+  // The engine knows the latest count and value of an alert that stands.
+  if (const auto* current = engine_.find(alert.id)) alert = *current;
+  change(alert);
+  if (auto written = store_.change_alert(alert); !written) return std::unexpected(written.error());
+  engine_.replace(alert);
+  std::erase_if(group_.alerts, [&](const Alert& older) { return older.id == alert.id; });
+  return alert;
+}
+
 storage::Usage Pipeline::usage() const {
   const std::scoped_lock lock(mutex_);
   return usage_;
@@ -164,6 +176,12 @@ void Pipeline::open_group(Instant now) {
   if (!opened_) opened_ = now;
 }
 
+void Pipeline::save_alerts(std::vector<Alert> alerts) {
+  if (alerts.empty()) return;
+  for (auto& alert : alerts) group_.alerts.push_back(std::move(alert));
+  open_group(clock_.monotonic());
+}
+
 void Pipeline::process(Entry& entry) {
   open_group(clock_.monotonic());
   if (auto* messages = std::get_if<std::vector<Message>>(&entry.content)) {
@@ -185,6 +203,7 @@ void Pipeline::process(Entry& entry) {
 
 void Pipeline::process_message(Message message, std::int64_t replayed_id) {
   if (replayed_id == 0) {
+    if (redeliveries_.begins_session(message)) group_.receipts.push_back({message.source, 0, 0});
     auto receipt = receipt_of(message);
     if (redeliveries_.is_redelivery(message, receipt)) {
       counts_.redelivered += 1;
@@ -208,6 +227,10 @@ std::optional<std::string_view> Pipeline::device_in(std::string_view topic) cons
 }
 
 Result<Reading> Pipeline::decode(const Message& message, Rejection& reason) {
+  if (message.payload.size() > kMaxPayload) {
+    return fail(ErrorKind::permanent,
+                fmt::format("the payload has more than {} bytes; only its beginning is kept", kMaxPayload));
+  }
   auto decoded = decoder_.decode(message.payload);
   if (!decoded) return std::unexpected(decoded.error());
   auto& reading = decoded->reading;
@@ -225,7 +248,7 @@ Result<Reading> Pipeline::decode(const Message& message, Rejection& reason) {
 
 Result<void> Pipeline::admit(Reading& reading, bool has_stamp, Rejection& reason) {
   reason = Rejection::device_error;
-  const auto admitted = registry_.admit(reading.device_id, clock_.now());
+  const auto admitted = registry_.admit(reading.device_id);
   if (!admitted) return std::unexpected(admitted.error());
   const Device& device = **admitted;
   const auto* schema = registry_.schema_of(device.type);
@@ -250,6 +273,8 @@ Result<void> Pipeline::admit(Reading& reading, bool has_stamp, Rejection& reason
     return fail(ErrorKind::permanent, fmt::format("timestamp {} is older than the raw retention of {}",
                                                   format_iso8601(reading.at), format_duration(options_.raw_retention)));
   }
+  reason = Rejection::device_error;
+  if (auto known = registry_.admit_fields(reading); !known) return known;
   reading.device_version = device.version;
   return {};
 }
@@ -257,7 +282,7 @@ Result<void> Pipeline::admit(Reading& reading, bool has_stamp, Rejection& reason
 void Pipeline::accept(Reading reading) {
   const auto began = clock_.monotonic();
   rules::Verdict verdict;
-  const auto& device = **registry_.admit(reading.device_id, reading.received);
+  const auto& device = registry_.adopt(reading, clock_.now());
   engine_.judge(reading, registry_.schema_of(device.type), clock_.now(), verdict);
   counts_.evaluation_seconds.add(seconds(clock_.monotonic() - began));
   for (auto& alert : verdict.changed) {
@@ -285,6 +310,7 @@ void Pipeline::reject(Message message, Rejection reason, std::string detail, std
     return;
   }
   counts_.rejected += 1;
+  if (message.payload.size() > kMaxPayload) message.payload.resize(kKeptOfTooLong);
   group_.dead_letters.push_back({std::move(message), reason, std::move(detail)});
 }
 
@@ -309,11 +335,13 @@ void Pipeline::commit(Instant now) {
   if (!opened_) return;
   const auto changes = registry_.take_changes();
   group_.devices.insert(group_.devices.end(), changes.begin(), changes.end());
-  const auto result = group_.empty() ? Result<std::uint64_t>(store_.usage().last_seq) : store_.commit(group_);
+  auto result = group_.empty() ? Result<std::uint64_t>(store_.usage().last_seq) : store_.commit(group_);
   if (!result && result.error().kind == ErrorKind::permanent) {
-    log::error("a group was refused and is now tried reading by reading: " + result.error().message);
-    commit_one_by_one();
-  } else if (!result) {
+    log::error("a group was refused; looking for what is wrong with it: " + result.error().message);
+    set_aside_unwritable();
+    result = store_.commit(group_);
+  }
+  if (!result) {
     counts_.commit_failures += 1;
     if (!retry_at_) log::error("readings cannot be committed, trying again: " + result.error().message);
     const std::scoped_lock lock(mutex_);
@@ -322,27 +350,24 @@ void Pipeline::commit(Instant now) {
     return;
   }
   counts_.commit_seconds.add(seconds(clock_.monotonic() - now));
-  announce(result.value_or(store_.usage().last_seq));
+  announce(*result);
 }
 
-void Pipeline::commit_one_by_one() {
-  auto whole = std::exchange(group_, {});
-  const auto readings = std::exchange(whole.readings, {});
-  if (const auto rest = store_.commit(whole); !rest) log::error("what came with them is lost: " + rest.error().message);
-  for (const auto& reading : readings) {
-    storage::Group single;
-    single.readings.push_back(reading);
-    const auto written = store_.commit(single);
-    if (written) {
-      group_.readings.push_back(reading);
+void Pipeline::set_aside_unwritable() {
+  // Each reading is tried by itself and rolled back; what is good is then written in one transaction with the
+  // receipts and all else, so that a crash in between can neither lose nor double any of it.
+  std::vector<Reading> good;
+  for (auto& reading : group_.readings) {
+    storage::Group single{.devices = group_.devices, .readings = {reading}};
+    const auto verdict = store_.check(single);
+    if (verdict || verdict.error().kind != ErrorKind::permanent) {
+      good.push_back(std::move(reading));
       continue;
     }
-    storage::Group letter;
-    letter.dead_letters.push_back({message_of(reading, "write"), Rejection::write_error, written.error().message});
+    group_.dead_letters.push_back({message_of(reading, "write"), Rejection::write_error, verdict.error().message});
     counts_.rejected += 1;
-    if (const auto kept = store_.commit(letter); !kept) log::error("a dead letter is lost: " + kept.error().message);
   }
-  group_.alerts = std::move(whole.alerts);
+  group_.readings = std::move(good);
 }
 
 void Pipeline::announce(std::uint64_t seq) {

@@ -84,10 +84,12 @@ class Pipeline final : public drivers::Intake {
   storage::Store& store() { return store_; }
   Registry& registry() { return registry_; }
   const Registry& registry() const { return registry_; }
-  rules::Engine& rules() { return engine_; }
+  void set_rules(std::vector<Rule> rules) { save_alerts(engine_.set_rules(std::move(rules), clock_.now())); }
   /// Written with the next group: cheaper than a transaction of its own.
   void save_cursor(const storage::Cursor& cursor);
   void set_aside(DeadLetter letter);
+  /// Writes an alert that a person changed, on top of what the open group holds of it.
+  Result<Alert> change_alert(Alert alert, const std::function<void(Alert&)>& change);
   void set_topics(std::vector<std::string> filters) { options_.topics = std::move(filters); }
 
   const Counts& counts() const { return counts_; }
@@ -122,9 +124,10 @@ class Pipeline final : public drivers::Intake {
   void reject(Message message, Rejection reason, std::string detail, std::int64_t replayed_id);
   bool must_commit(Instant now);
   void commit(Instant now);
-  void commit_one_by_one();
+  void set_aside_unwritable();
   void announce(std::uint64_t seq);
   void open_group(Instant now);
+  void save_alerts(std::vector<Alert> alerts);
 
   Options options_;
   storage::Store& store_;

@@ -12,25 +12,34 @@ Receipt receipt_of(const Message& message) {
 RedeliveryFilter::RedeliveryFilter(const std::vector<Receipt>& recent) {
   for (const auto& receipt : recent) {
     auto& kept = sources_[receipt.source].recent;
+    if (receipt.packet_id == 0) {
+      kept.clear();
+      continue;
+    }
     kept.emplace_back(receipt.packet_id, receipt.payload_hash);
     if (kept.size() > kKept) kept.pop_front();
   }
 }
 
-bool RedeliveryFilter::is_redelivery(const Message& message, const Receipt& receipt) {
-  if (message.packet_id == 0) return false;  // QoS 0 is never sent again
+bool RedeliveryFilter::begins_session(const Message& message) {
+  if (message.packet_id == 0) return false;  // QoS 0 has neither session nor packet ids
   auto& source = sources_[message.source];
-  if (message.epoch != source.epoch) {
-    source.epoch = message.epoch;
-    source.candidates.clear();
-    for (const auto& [id, hash] : source.recent) source.candidates.insert_or_assign(id, hash);
-    source.checks_left = source.candidates.size();
-  }
-  if (source.checks_left > 0) {
+  if (message.epoch == source.epoch) return false;
+  source.epoch = message.epoch;
+  source.candidates.clear();
+  if (!message.resumed) source.recent.clear();
+  for (const auto& [id, hash] : source.recent) source.candidates.insert_or_assign(id, hash);
+  return !message.resumed;
+}
+
+bool RedeliveryFilter::is_redelivery(const Message& message, const Receipt& receipt) {
+  if (message.packet_id == 0) return false;
+  auto& source = sources_[message.source];
+  if (!source.candidates.empty()) {
     const auto candidate = source.candidates.find(receipt.packet_id);
-    const bool known = candidate != source.candidates.end() && candidate->second == receipt.payload_hash;
-    if (--source.checks_left == 0) source.candidates.clear();
-    if (known) return true;
+    if (candidate != source.candidates.end() && candidate->second == receipt.payload_hash) return true;
+    // Redeliveries come first and in order, those we had committed before the others: from here on all is new.
+    source.candidates.clear();
   }
   source.recent.emplace_back(receipt.packet_id, receipt.payload_hash);
   if (source.recent.size() > kKept) source.recent.pop_front();

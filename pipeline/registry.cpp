@@ -5,18 +5,21 @@
 #include <algorithm>
 #include <set>
 
+#include "telemetry/identity.h"
 #include "telemetry/log.h"
 #include "telemetry/reading.h"
 
 namespace wattd::pipeline {
 namespace {
 
+constexpr std::size_t kMaxFieldsOfDevice = 1'000;
+constexpr std::size_t kMaxFields = 100'000;
 constexpr std::size_t kMaxDevices = 10'000;  // a publisher that invents ids must not fill the memory
 
 Device parse_device(const config::Table& table) {
   Device device;
   device.id = table.text("id");
-  if (!is_valid_device_id(device.id)) table.fail("id", "expected 1 to 50 bytes of printable text without / + #");
+  if (!is_valid_device_id(device.id)) table.fail("id", "expected 1 to 50 printable characters without / + #");
   device.name = table.text("name", device.id);
   device.type = table.text("type", device.type);
   device.tenant = table.text("tenant", device.tenant);
@@ -157,12 +160,12 @@ void Registry::put(Device device, Timestamp now) {
   devices_.insert_or_assign(device.id, std::move(device));
 }
 
-Result<const Device*> Registry::admit(const std::string& id, Timestamp now) {
+Result<const Device*> Registry::admit(const std::string& id) {
   auto known = devices_.find(id);
   if (known == devices_.end()) {
     if (!is_valid_device_id(id)) {
       return fail(ErrorKind::permanent,
-                  "the device id is unusable; expected 1 to 50 bytes of printable text without / + #");
+                  "the device id is unusable; expected 1 to 50 printable characters without / + #");
     }
     if (!config_.auto_create) {
       return fail(ErrorKind::permanent, fmt::format("device {} is unknown and registry.auto_create is off", id));
@@ -170,15 +173,48 @@ Result<const Device*> Registry::admit(const std::string& id, Timestamp now) {
     if (devices_.size() >= kMaxDevices) {
       return fail(ErrorKind::permanent, fmt::format("device {} would be one more than {} devices", id, kMaxDevices));
     }
-    put({.id = id, .name = id, .type = config_.default_type, .location = config_.default_location}, now);
-    known = devices_.find(id);
-    log::info(fmt::format("device {} is new, of type {}", id, config_.default_type), {{"DEVICE_ID", id}});
+    unborn_ = {.id = id, .name = id, .type = config_.default_type, .location = config_.default_location, .version = 1};
+    return &unborn_;
   }
   if (known->second.deleted_at) {
     return fail(ErrorKind::permanent,
                 fmt::format("device {} was deleted on {}", id, format_iso8601(*known->second.deleted_at)));
   }
   return &known->second;
+}
+
+Result<void> Registry::admit_fields(const Reading& reading) const {
+  const auto device = fields_.find(reading.device_id);
+  std::size_t fresh = 0;
+  for (const auto& field : reading.fields) {
+    fresh += device == fields_.end() || !device->second.contains(fnv1a(field.name));
+  }
+  if (fresh == 0) return {};
+  const auto known = device == fields_.end() ? 0 : device->second.size();
+  if (known + fresh > kMaxFieldsOfDevice) {
+    return fail(ErrorKind::permanent, fmt::format("device {} has {} fields and would get {} more; at most {} are kept",
+                                                  reading.device_id, known, fresh, kMaxFieldsOfDevice));
+  }
+  if (field_count_ + fresh > kMaxFields) {
+    return fail(ErrorKind::permanent, fmt::format("all devices together would have more than {} fields", kMaxFields));
+  }
+  return {};
+}
+
+void Registry::note_field(const std::string& device_id, std::string_view field) {
+  field_count_ += fields_[device_id].insert(fnv1a(field)).second;
+}
+
+const Device& Registry::adopt(const Reading& reading, Timestamp now) {
+  auto known = devices_.find(reading.device_id);
+  if (known == devices_.end()) {
+    const auto& id = reading.device_id;
+    put({.id = id, .name = id, .type = config_.default_type, .location = config_.default_location}, now);
+    known = devices_.find(id);
+    log::info(fmt::format("device {} is new, of type {}", id, config_.default_type), {{"DEVICE_ID", id}});
+  }
+  for (const auto& field : reading.fields) note_field(reading.device_id, field.name);
+  return known->second;
 }
 
 const Schema* Registry::schema_of(const std::string& device_type) const {

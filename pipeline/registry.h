@@ -4,11 +4,13 @@
 #include <optional>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "config/table.h"
 #include "telemetry/device.h"
 #include "telemetry/error.h"
+#include "telemetry/reading.h"
 #include "telemetry/schema.h"
 
 namespace wattd::pipeline {
@@ -43,9 +45,15 @@ class Registry {
   /// Applies a new configuration: what left the files becomes inactive, it is not deleted.
   void configure(RegistryConfig config, Timestamp now);
 
-  /// The device of a message, born now when that is allowed.
+  /// The device of a message; for one that is unknown and may be born, what its record would be.
   /// Errors: permanent: deleted, unknown with auto_create off, or an unusable id.
-  Result<const Device*> admit(const std::string& id, Timestamp now);
+  Result<const Device*> admit(const std::string& id);
+  /// Whether the gateway has room for the fields of a reading: at most 1,000 a device and 100,000 in all, lest a
+  /// publisher that invents names fill the memory. Errors: permanent.
+  Result<void> admit_fields(const Reading& reading) const;
+  /// Makes the record of a device that was born with this reading, and notes its fields.
+  const Device& adopt(const Reading& reading, Timestamp now);
+  void note_field(const std::string& device_id, std::string_view field);
   /// The schema of a device type; null when there is none.
   const Schema* schema_of(const std::string& device_type) const;
 
@@ -73,6 +81,9 @@ class Registry {
   RegistryConfig config_;
   std::map<std::string, Schema> schemas_;
   std::vector<Device> changes_;
+  Device unborn_;  ///< What admit() answers for a device without a record.
+  std::unordered_map<std::string, std::unordered_set<std::uint64_t>> fields_;  ///< Hashes of names.
+  std::size_t field_count_ = 0;
   mutable std::mutex mutex_;
   std::unordered_map<std::string, Device> devices_;  ///< Guarded by mutex_ where it is written.
   std::unordered_map<std::string, Seen> seen_;       ///< Guarded by mutex_.

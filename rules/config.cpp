@@ -12,8 +12,10 @@ Rule parse_rule(const config::Table& table) {
   rule.description = table.text("description", "");
   rule.device_ids = table.texts("devices");
   rule.scope = table.has("devices") ? RuleScope::selected_devices : RuleScope::all_devices;
+  if (table.has("devices") && rule.device_ids.empty())
+    table.fail("devices", "expected at least one; leave it out for all");
   for (const auto& id : rule.device_ids) {
-    if (!is_valid_device_id(id)) table.fail("devices", "expected device ids of 1 to 50 bytes without / + #");
+    if (!is_valid_device_id(id)) table.fail("devices", "expected device ids of 1 to 50 characters without / + #");
   }
   rule.property = table.text("property");
   if (rule.property.empty() || rule.property.size() > 100) table.fail("property", "expected 1 to 100 bytes");
@@ -36,6 +38,9 @@ Rule parse_rule(const config::Table& table) {
                                          RuleStatus::active);
   rule.channels = table.texts("channels");
   rule.cooldown = std::chrono::duration_cast<std::chrono::minutes>(table.duration("cooldown", 0s, 24h * 30, 15min));
+  if (table.has("cooldown") && table.duration("cooldown", 0s, 24h * 30, 15min) % 1min != 0s) {
+    table.fail("cooldown", "expected whole minutes");
+  }
   rule.origin = table.origin();
   table.reject_unknown_keys();
   return rule;

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <set>
 
 #include "telemetry/identity.h"
 
@@ -35,15 +34,13 @@ std::string message_for(const Rule& rule, const std::string& device_id, double a
 
 }  // namespace
 
-void Engine::set_rules(std::vector<Rule> rules) {
+std::vector<Alert> Engine::set_rules(std::vector<Rule> rules, Timestamp now) {
   rules_ = std::move(rules);
   devices_.clear();
-  std::set<std::string> kept;
-  for (const auto& rule : rules_) kept.insert(rule.id);
-  std::erase_if(states_, [&](const auto& entry) { return !kept.contains(entry.first.first); });
+  return resolve_orphans(now);
 }
 
-void Engine::restore(const std::vector<Alert>& active) {
+std::vector<Alert> Engine::restore(const std::vector<Alert>& active, Timestamp now) {
   for (const auto& alert : active) {
     states_[{alert.rule_id, alert.device_id}] = {.alert = alert,
                                                  .active = true,
@@ -51,6 +48,33 @@ void Engine::restore(const std::vector<Alert>& active) {
                                                  .last_notice = alert.created_at,
                                                  .noticed = true};
   }
+  return resolve_orphans(now);
+}
+
+std::vector<Alert> Engine::resolve_orphans(Timestamp now) {
+  std::vector<Alert> resolved;
+  for (auto entry = states_.begin(); entry != states_.end();) {
+    const auto rule = std::ranges::find(rules_, entry->first.first, &Rule::id);
+    if (rule != rules_.end() && applies_to(*rule, entry->first.second)) {
+      ++entry;
+      continue;
+    }
+    auto& state = entry->second;
+    if (state.active) {
+      state.alert.status = AlertStatus::resolved;
+      state.alert.resolved_at = now;
+      resolved.push_back(state.alert);
+    }
+    entry = states_.erase(entry);
+  }
+  return resolved;
+}
+
+const Alert* Engine::find(const std::string& alert_id) const {
+  for (const auto& [key, state] : states_) {
+    if (state.active && state.alert.id == alert_id) return &state.alert;
+  }
+  return nullptr;
 }
 
 void Engine::replace(const Alert& alert) {

@@ -35,10 +35,13 @@ struct Verdict {
 /// Threads: one. Time is an argument throughout.
 class Engine {
  public:
-  /// Replaces the rules; the state of those that stay is kept.
-  void set_rules(std::vector<Rule> rules);
-  /// Takes up alerts that were active when the gateway stopped.
-  void restore(const std::vector<Alert>& active);
+  /// Replaces the rules; the state of those that stay is kept. Alerts whose rule no longer holds for their device
+  /// come back resolved.
+  std::vector<Alert> set_rules(std::vector<Rule> rules, Timestamp now);
+  /// Takes up alerts that were active when the gateway stopped; those without a rule come back resolved.
+  std::vector<Alert> restore(const std::vector<Alert>& active, Timestamp now);
+  /// The latest of an alert that stands; null for any other.
+  const Alert* find(const std::string& alert_id) const;
   /// Takes over a change that a person made to an active alert.
   void replace(const Alert& alert);
 
@@ -64,6 +67,8 @@ class Engine {
   };
 
   Device& device(const std::string& id);
+  /// Resolves what no active rule stands behind any more.
+  std::vector<Alert> resolve_orphans(Timestamp now);
   void raise(const Rule& rule, const Reading& reading, double actual, Timestamp now, State& state, Verdict& verdict);
   void resolve(const Rule& rule, Timestamp now, State& state, Verdict& verdict);
 

@@ -109,6 +109,13 @@ std::vector<Device> load_devices(Database& database) {
   return devices;
 }
 
+std::vector<Series> load_series(Database& database) {
+  Statement row(database, "SELECT device_id, field FROM series JOIN devices USING (device_key)");
+  std::vector<Series> series;
+  while (row.step()) series.push_back({row.text(0), row.text(1)});
+  return series;
+}
+
 std::vector<Rule> load_rules(Database& database) {
   Statement row(database,
                 "SELECT rule_id, rule_name, ifnull(description,''), ifnull(tenant_id,''), scope, device_ids, property, "

@@ -7,6 +7,7 @@
 
 #include "storage/database.h"
 #include "telemetry/device.h"
+#include "telemetry/reading.h"
 #include "telemetry/rule.h"
 
 namespace wattd::storage {
@@ -56,6 +57,8 @@ class Catalogue {
 
 /// Every device ever known, deleted ones included.
 std::vector<Device> load_devices(Database& database);
+/// Every field that any device ever sent.
+std::vector<Series> load_series(Database& database);
 /// Every rule that is not deleted.
 std::vector<Rule> load_rules(Database& database);
 /// Alerts that are open or acknowledged.

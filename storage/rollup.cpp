@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <map>
 #include <set>
 
@@ -87,7 +88,9 @@ void Rollup::add(const Rollup& later) {
   count += later.count;
   min = std::min(min, later.min);
   max = std::max(max, later.max);
-  sum += later.sum;
+  // Huge values must not make a sum that no database holds: infinities of both signs would add up to no number.
+  constexpr double kMost = std::numeric_limits<double>::max();
+  sum = std::clamp(sum + later.sum, -kMost, kMost);
   last = later.last;
 }
 

@@ -205,7 +205,13 @@ void Store::save_rollups_of(const std::set<std::int64_t>& hours) {
   for (const auto hour : hours) {
     const auto pending = pending_hours_.find(hour);
     if (pending == pending_hours_.end()) continue;
-    roll_up_hour(database_, hour, pending->second);
+    try {
+      roll_up_hour(database_, hour, pending->second);
+    } catch (const SqlError& problem) {
+      // A rollup that cannot be made must not keep readings from being committed.
+      if (problem.to_error().kind != ErrorKind::permanent) throw;
+      log::error(fmt::format("an hour's rollups are lost: {}", problem.what()));
+    }
     // What comes to this hour from now on is added to the rollup that has just been saved.
     pending->second = static_cast<std::int64_t>(usage_.last_seq) + 1;
     sql_->pending_hour.bind(hour).bind(pending->second).run();
@@ -225,7 +231,15 @@ void Store::bound_dead_letters() {
   }
 }
 
-Result<std::uint64_t> Store::commit(const Group& group) {
+Result<std::uint64_t> Store::commit(const Group& group) { return write(group, true); }
+
+Result<void> Store::check(const Group& group) {
+  const auto written = write(group, false);
+  if (!written) return std::unexpected(written.error());
+  return {};
+}
+
+Result<std::uint64_t> Store::write(const Group& group, bool keep) {
   const auto before = std::tuple(usage_, bytes_ever_, dead_letter_bytes_, pending_hours_);
   try {
     const auto now = std::chrono::floor<std::chrono::microseconds>(std::chrono::system_clock::now());
@@ -242,6 +256,11 @@ Result<std::uint64_t> Store::commit(const Group& group) {
     for (const auto& cursor : group.cursors) write_cursor(cursor, now);
     bound_ring();
     bound_dead_letters();
+    if (!keep) {
+      catalogue_.roll_back();
+      std::tie(usage_, bytes_ever_, dead_letter_bytes_, pending_hours_) = before;
+      return usage_.last_seq;
+    }
     transaction.commit();
     catalogue_.commit();
     return usage_.last_seq;
@@ -264,6 +283,8 @@ Result<bool> Store::maintain(Timestamp now) {
     Statement(database_, "DELETE FROM rollup_pending WHERE hour=?").bind(hour).run();
     transaction.commit();
   } catch (const SqlError& problem) {
+    // One that will never be made is given up, or it would keep all later ones waiting.
+    if (problem.to_error().kind == ErrorKind::permanent) pending_hours_.erase(hour);
     return std::unexpected(problem.to_error());
   }
   pending_hours_.erase(hour);

@@ -44,6 +44,9 @@ class Store {
   /// the group will never be taken; corrupt: the file is damaged.
   Result<std::uint64_t> commit(const Group& group);
 
+  /// Says what commit() would say, and writes nothing.
+  Result<void> check(const Group& group);
+
   /// Does a slice of the work that may wait: rollups of hours that have ended. True when there is more.
   Result<bool> maintain(Timestamp now);
 
@@ -52,6 +55,7 @@ class Store {
   Result<void> change_alert(const Alert& alert);
 
   std::vector<Device> devices() { return load_devices(database_); }
+  std::vector<Series> series() { return load_series(database_); }
   std::vector<Rule> rules() { return load_rules(database_); }
   std::vector<Alert> active_alerts() { return load_active_alerts(database_); }
   std::vector<Cursor> cursors();
@@ -71,6 +75,7 @@ class Store {
   struct Statements;
 
   std::string open_first_usable();
+  Result<std::uint64_t> write(const Group& group, bool keep);
   void write_segments(const Group& group, Timestamp now);
   void write_dead_letters(const std::vector<DeadLetter>& letters);
   void write_alert(const Alert& alert);

@@ -40,6 +40,10 @@ std::size_t keep_start(const char* bytes, std::size_t size, std::size_t count, v
   return size * count;
 }
 
+int is_stopped(void* stop, curl_off_t, curl_off_t, curl_off_t, curl_off_t) noexcept {
+  return static_cast<const std::stop_token*>(stop)->stop_requested() ? 1 : 0;
+}
+
 class InfluxSink final : public Sink {
  public:
   InfluxSink(InfluxConfig config, std::string gateway)
@@ -52,7 +56,7 @@ class InfluxSink final : public Sink {
     set_options();
   }
 
-  Result<void> send(std::span<const Outgoing> batch) override {
+  Result<void> send(std::span<const Outgoing> batch, const std::stop_token& stop) override {
     const auto lines = to_lines(batch, lines_);
     if (lines.empty()) return {};
     const auto body = config_.gzip ? gzip(lines) : lines;
@@ -61,6 +65,7 @@ class InfluxSink final : public Sink {
     curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body.data());
     curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(body.size()));
     curl_easy_setopt(curl, CURLOPT_WRITEDATA, &answer);
+    curl_easy_setopt(curl, CURLOPT_XFERINFODATA, &stop);
     const auto code = curl_easy_perform(curl);
     if (code != CURLE_OK) {
       const std::string_view detail = error_[0] != '\0' ? error_.data() : curl_easy_strerror(code);
@@ -112,6 +117,8 @@ class InfluxSink final : public Sink {
     curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, 5000L);
     curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, error_.data());
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, keep_start);
+    curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);  // the progress callback is where a request can be given up
+    curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, is_stopped);
     curl_easy_setopt(curl, CURLOPT_USERAGENT, fmt::format("wattd/{}", kVersion).c_str());
     if (!config_.username.empty()) {
       curl_easy_setopt(curl, CURLOPT_USERNAME, config_.username.c_str());
@@ -138,14 +145,16 @@ InfluxConfig parse_influx(const config::Table& table) {
     table.fail("url", "expected http://… or https://…");
   }
   while (influx.url.ends_with('/')) influx.url.pop_back();
+  if (influx.url.find("://") + 3 >= influx.url.size()) table.fail("url", "expected a host behind the ://");
   influx.version = static_cast<int>(table.one_of("version", {1, 2}, 1));
   influx.database = table.text("database", influx.database);
   influx.org = table.text("org", "");
   influx.bucket = table.text("bucket", influx.version == 2 ? influx.database : "");
+  if (influx.version == 2 && influx.bucket.empty()) table.fail("bucket", "is required with version = 2");
   influx.username = table.text("username", "");
   influx.password = table.secret("password");
   influx.token = table.secret("token");
-  influx.ca_file = table.text("ca_file", "");
+  influx.ca_file = table.readable_file("ca_file");
   influx.gzip = table.boolean("gzip", true);
   influx.non_numeric = table.boolean("non_numeric", false);
   influx.timeout = std::chrono::duration_cast<std::chrono::milliseconds>(table.duration("timeout", 100ms, 5min, 10s));

@@ -14,6 +14,8 @@ using namespace std::chrono_literals;
 
 constexpr auto kFirstPause = 500ms;
 constexpr auto kLookAgain = 1s;
+constexpr std::size_t kRefusesEverything = 20;
+constexpr std::size_t kRemembered = 10'000;
 
 class DatabaseSource final : public Source {
  public:
@@ -75,6 +77,7 @@ ShipperStatus Shipper::status() const {
 }
 
 void Shipper::run(const std::stop_token& stop) {
+  stop_ = stop;
   const std::stop_callback wake_up(stop, [this] { woken_.notify_all(); });
   while (!stop.stop_requested()) {
     const auto next = step(clock_.monotonic());
@@ -94,7 +97,7 @@ Instant Shipper::step(Instant now) {
   if (!batch) return after_failure(batch.error(), now);
   if (batch->last_seq == 0) return now + kLookAgain;
   if (const auto sent = send(*batch); !sent) return after_failure(sent.error(), clock_.monotonic());
-  after_success(*batch, clock_.monotonic());
+  after_success(batch->last_seq, clock_.monotonic());
   return now;
 }
 
@@ -113,25 +116,58 @@ Result<void> Shipper::send(const storage::Batch& batch) {
     }
     outgoing.push_back({&reading, &versions.back()});
   }
-  return send_or_bisect(outgoing);
+  return send_all(outgoing);
 }
 
-Result<void> Shipper::send_or_bisect(std::span<const Outgoing> batch) {
-  if (batch.empty()) return {};
-  auto sent = sink_->send(batch);
-  if (sent || sent.error().kind != ErrorKind::permanent) return sent;
-  if (batch.size() == 1) {
-    log::warning(fmt::format("{}: a reading of {} was refused for good: {}", config_.id, batch[0].reading->device_id,
-                             sent.error().message),
-                 {{"SINK", config_.id}});
-    ledger_.set_aside({message_of(*batch[0].reading, config_.id), Rejection::upstream_rejected, sent.error().message});
+Result<void> Shipper::send_all(std::span<const Outgoing> batch) {
+  refused_.clear();
+  taken_ = false;
+  if (auto sent = send_or_bisect(batch, batch); !sent) return sent;
+  if (taken_) refused_in_row_ = 0;
+  else if ((refused_in_row_ += refused_.size()) > kRefusesEverything) return refuses_everything();
+  for (const auto& [outgoing, why] : refused_) set_aside(*outgoing.reading, why);
+  return {};
+}
+
+Result<void> Shipper::send_or_bisect(std::span<const Outgoing> part, std::span<const Outgoing> batch) {
+  if (part.empty()) return {};
+  if (stop_.stop_requested()) return fail(ErrorKind::retry, "stopping");
+  auto sent = sink_->send(part, stop_);
+  if (sent) {
+    taken_ = true;
     const std::scoped_lock lock(mutex_);
-    status_.refused_readings += 1;
+    status_.sent_readings += part.size();
+    for (const auto& outgoing : part) status_.sent_samples += numeric_samples(*outgoing.reading);
     return {};
   }
-  const auto half = batch.size() / 2;
-  if (auto first = send_or_bisect(batch.first(half)); !first) return first;
-  return send_or_bisect(batch.subspan(half));
+  if (sent.error().kind != ErrorKind::permanent) return sent;
+  if (part.size() == 1) {
+    refused_.emplace_back(part[0], sent.error().message);
+    // One after the other and none taken: before the rest is tried singly, too, the last one has to tell.
+    if (taken_ || refused_.size() != kRefusesEverything) return {};
+    if (const auto last = sink_->send(batch.last(1), stop_); !last) return refuses_everything();
+    taken_ = true;
+    return {};
+  }
+  const auto half = part.size() / 2;
+  if (auto first = send_or_bisect(part.first(half), batch); !first) return first;
+  return send_or_bisect(part.subspan(half), batch);
+}
+
+Result<void> Shipper::refuses_everything() const {
+  // A store like that is not about these readings: a wrong database, or a proxy in between.
+  return fail(ErrorKind::retry,
+              fmt::format("it refuses everything, so nothing is thrown away: {}", refused_.back().second));
+}
+
+void Shipper::set_aside(const Reading& reading, const std::string& why) {
+  if (set_aside_.size() >= kRemembered) set_aside_.clear();
+  if (!set_aside_.emplace(reading.device_id, reading.at).second) return;
+  log::warning(fmt::format("{}: a reading of {} was refused for good: {}", config_.id, reading.device_id, why),
+               {{"SINK", config_.id}});
+  ledger_.set_aside({message_of(reading, config_.id), Rejection::upstream_rejected, why});
+  const std::scoped_lock lock(mutex_);
+  status_.refused_readings += 1;
 }
 
 void Shipper::settle(Instant now) {
@@ -164,17 +200,13 @@ Instant Shipper::after_failure(const Error& error, Instant now) {
   return now + pause * std::uniform_int_distribution(50, 100)(jitter_) / 100;
 }
 
-void Shipper::after_success(const storage::Batch& batch, Instant now) {
+void Shipper::after_success(std::uint64_t last_seq, Instant now) {
   if (failures_in_row_ > 0) log::notice(fmt::format("{}: sending again", config_.id), {{"SINK", config_.id}});
   failures_in_row_ = 0;
-  cursor_.sent = batch.last_seq;
-  unsettled_.push_back({batch.last_seq, now});
-  std::uint64_t samples = 0;
-  for (const auto& reading : batch.readings) samples += numeric_samples(reading);
+  cursor_.sent = last_seq;
+  unsettled_.push_back({last_seq, now});
   const std::scoped_lock lock(mutex_);
   status_.cursor = cursor_;
-  status_.sent_samples += samples;
-  status_.sent_readings += batch.readings.size();
   status_.last_error.clear();
   status_.last_success = clock_.now();
 }

@@ -6,8 +6,11 @@
 #include <memory>
 #include <mutex>
 #include <random>
+#include <set>
 #include <stop_token>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "config/table.h"
 #include "storage/group.h"
@@ -84,10 +87,13 @@ class Shipper {
   };
 
   Result<void> send(const storage::Batch& batch);
-  Result<void> send_or_bisect(std::span<const Outgoing> batch);
+  Result<void> send_all(std::span<const Outgoing> batch);
+  Result<void> send_or_bisect(std::span<const Outgoing> part, std::span<const Outgoing> batch);
+  Result<void> refuses_everything() const;
+  void set_aside(const Reading& reading, const std::string& why);
   void settle(Instant now);
   Instant after_failure(const Error& error, Instant now);
-  void after_success(const storage::Batch& batch, Instant now);
+  void after_success(std::uint64_t last_seq, Instant now);
 
   const SinkConfig config_;
   std::unique_ptr<Source> source_;
@@ -97,6 +103,11 @@ class Shipper {
   storage::Cursor cursor_;
   std::deque<Sent> unsettled_;
   int failures_in_row_ = 0;
+  std::stop_token stop_;                                   ///< Of run(); none in tests that call step().
+  std::vector<std::pair<Outgoing, std::string>> refused_;  ///< Of the batch under way, with the store's words.
+  bool taken_ = false;                                     ///< The store has taken something of that batch.
+  std::size_t refused_in_row_ = 0;                         ///< Readings refused since the last that was taken.
+  std::set<std::pair<std::string, Timestamp>> set_aside_;  ///< Refused before; a resend makes no second dead letter.
   std::minstd_rand jitter_;
 
   mutable std::mutex mutex_;

@@ -1,5 +1,6 @@
 #pragma once
 #include <span>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,8 +23,8 @@ class Sink {
  public:
   virtual ~Sink() = default;
   /// Errors: retry: nothing is lost, send the same again later (wrong credentials are this, too);
-  /// permanent: the far side will never take these readings.
-  virtual Result<void> send(std::span<const Outgoing> batch) = 0;
+  /// permanent: the far side will never take these readings. A request is given up as soon as `stop` is asked for.
+  virtual Result<void> send(std::span<const Outgoing> batch, const std::stop_token& stop) = 0;
   /// Where it goes, for people.
   virtual std::string target() const = 0;
 };

@@ -24,7 +24,7 @@ enum class MeterRole { main, sub, virtual_meter };
 std::string_view to_string(MeterRole role);
 
 /// What the gateway knows about a device: the columns of the catalogue's `devices` table.
-/// Shape: `id` is unique on a gateway, at most 50 bytes, and never changes.
+/// Shape: `id` is unique on a gateway, at most 50 characters, and never changes.
 struct Device {
   std::string id;
   std::string name;

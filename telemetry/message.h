@@ -1,4 +1,5 @@
 #pragma once
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -7,6 +8,9 @@
 
 namespace wattd {
 
+/// Payloads beyond this are cut off, one byte longer than this: enough to see that they were too long.
+inline constexpr std::size_t kMaxPayload = 1 << 20;
+
 /// A message as a source delivered it, before anyone has looked inside.
 struct Message {
   std::string source;  ///< The configured id of the connection it came by.
@@ -14,10 +18,12 @@ struct Message {
   std::string payload;  ///< Verbatim bytes.
   Timestamp received{};
   std::uint16_t packet_id = 0;  ///< MQTT's; 0 when the source has none.
-  std::uint32_t epoch = 0;      ///< Raised at every connect of the source.
+  std::uint32_t epoch = 0;      ///< Another one at every connect of the source.
+  bool resumed = true;          ///< The connection went on with a session; false: packet ids began anew.
 };
 
-/// Proof that a message was taken: what a redelivery of it would look like.
+/// Proof that a message was taken: what a redelivery of it would look like. Packet id 0 stands for the beginning of
+/// a new session: receipts of the source before it mean nothing any more.
 struct Receipt {
   std::string source;
   std::uint16_t packet_id = 0;

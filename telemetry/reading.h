@@ -59,7 +59,7 @@ struct Sample {
   bool operator==(const Sample&) const = default;
 };
 
-/// A device id names one device on this gateway for ever: 1 to 50 bytes of printable
+/// A device id names one device on this gateway for ever: 1 to 50 characters of printable
 /// UTF-8 without MQTT's `/ + #`.
 bool is_valid_device_id(std::string_view id);
 

@@ -16,7 +16,7 @@ MeterConfig parse_meter(const config::Table& table, const std::vector<std::strin
   MeterConfig meter;
   meter.device_id = table.text("device");
   if (!is_valid_device_id(meter.device_id)) {
-    table.fail("device", "expected 1 to 50 bytes of printable text without / + #");
+    table.fail("device", "expected 1 to 50 printable characters without / + #");
   }
   meter.unit = static_cast<int>(table.integer("unit", 1, 255, 1));
   const auto profile = table.text("profile");
@@ -55,8 +55,11 @@ BusConfig parse_bus(const config::Table& table, const std::vector<std::string>& 
   for (const auto& meter : table.tables("meters")) {
     bus.meters.push_back(parse_meter(meter, directories));
     for (std::size_t i = 0; i + 1 < bus.meters.size(); ++i) {
-      if (bus.meters[i].device_id == bus.meters.back().device_id)
+      if (bus.meters[i].unit == bus.meters.back().unit)
+        meter.fail("unit", "expected a unit no other meter of this bus has");
+      if (bus.meters[i].device_id == bus.meters.back().device_id) {
         meter.fail("device", "expected a device no other meter has");
+      }
     }
   }
   if (bus.meters.empty()) table.fail("meters", "is required: at least one [[buses.meters]]");

@@ -95,8 +95,9 @@ Profile load_profile(const std::string& id, const std::vector<std::string>& dire
     const auto path = std::filesystem::path(directory) / (id + ".toml");
     if (std::filesystem::exists(path)) return parse_profile(config::load_file(path.string()));
   }
+  const auto known = list_profiles(directories);
   throw config::ConfigError(fmt::format("profile {:?} is not in {}; there are {}", id, fmt::join(directories, ", "),
-                                        fmt::join(list_profiles(directories), ", ")));
+                                        known.empty() ? "none" : fmt::format("{}", fmt::join(known, ", "))));
 }
 
 }  // namespace wattd::drivers::modbus

@@ -40,6 +40,7 @@ struct Connection::Callbacks {
       return;
     }
     connection.counts_.connected = true;
+    connection.resumed_ = (flags & 1) != 0;
     connection.counts_.connects += 1;
     log::notice(fmt::format("{}: connected to {}:{}{}", connection.config_.id, connection.config_.host,
                             connection.config_.port, (flags & 1) != 0 ? ", the session goes on" : ", a new session"),
@@ -69,14 +70,19 @@ struct Connection::Callbacks {
       connection.counts_.retained_skipped += 1;
       return;
     }
+    if (!connection.wants(message->topic)) {
+      connection.counts_.unwanted_skipped += 1;
+      return;
+    }
     connection.counts_.messages += 1;
-    connection.read_.push_back(
-        {.source = connection.config_.id,
-         .topic = message->topic,
-         .payload = {static_cast<const char*>(message->payload), static_cast<std::size_t>(message->payloadlen)},
-         .received = connection.clock_.now(),
-         .packet_id = static_cast<std::uint16_t>(message->qos > 0 ? message->mid : 0),
-         .epoch = connection.epoch_});
+    connection.read_.push_back({.source = connection.config_.id,
+                                .topic = message->topic,
+                                .payload = {static_cast<const char*>(message->payload),
+                                            std::min(static_cast<std::size_t>(message->payloadlen), kMaxPayload + 1)},
+                                .received = connection.clock_.now(),
+                                .packet_id = static_cast<std::uint16_t>(message->qos > 0 ? message->mid : 0),
+                                .epoch = connection.epoch_,
+                                .resumed = connection.resumed_});
   }
 };
 
@@ -134,7 +140,8 @@ bool Connection::connect(const std::stop_token& stop) {
     return false;
   }
   if (stop.stop_requested()) return false;
-  ++epoch_;
+  static std::atomic<std::uint32_t> connects{0};
+  epoch_ = ++connects;
   refused_ = false;
   const int code =
       mosquitto_connect(client_.get(), config_.host.c_str(), config_.port, static_cast<int>(config_.keepalive.count()));
@@ -165,6 +172,17 @@ void Connection::run(const std::stop_token& stop) {
   if (unacknowledged_ > 0) return;
   mosquitto_disconnect(client_.get());
   mosquitto_loop_write(client_.get(), 1);
+}
+
+bool Connection::wants(const char* topic) const {
+  // A persistent session goes on delivering what an earlier configuration had subscribed to.
+  return std::ranges::any_of(config_.topics, [topic](const std::string& filter) {
+    const bool shared = filter.starts_with("$share/");
+    const auto start = shared ? filter.find('/', sizeof "$share/") + 1 : 0;
+    bool matches = false;
+    mosquitto_topic_matches_sub(filter.c_str() + start, topic, &matches);
+    return matches;
+  });
 }
 
 void Connection::hand_over() {

@@ -40,6 +40,7 @@ struct ConnectionCounts {
   std::atomic<bool> connected{false};
   std::atomic<std::uint64_t> messages{0};
   std::atomic<std::uint64_t> retained_skipped{0};
+  std::atomic<std::uint64_t> unwanted_skipped{0};  ///< Of topics that are not subscribed to any more.
   std::atomic<std::uint64_t> connects{0};
   std::atomic<std::uint64_t> full_pauses{0};  ///< Times the intake was full and reading stopped.
 };
@@ -74,6 +75,7 @@ class Connection {
   void serve(const std::stop_token& stop);
   enum class Arrival { lost, nothing, message };
   Arrival read_some(std::chrono::milliseconds patience);
+  bool wants(const char* topic) const;
   bool must_cut(Instant now) const;
   /// Commits what was read and acknowledges it; false when the connection has to be dropped.
   bool acknowledge();
@@ -96,7 +98,8 @@ class Connection {
   Instant first_unacknowledged_{};
   Instant last_arrival_{};
   Instant last_write_{};
-  std::uint32_t epoch_ = 0;
+  std::uint32_t epoch_ = 0;  ///< Unlike that of any other connect in this process.
+  bool resumed_ = true;
   bool refused_ = false;
 };
 

@@ -66,9 +66,10 @@ struct Recording::File {
 ReplayConfig parse_replay(const config::Table& table) {
   ReplayConfig replay;
   replay.file = table.text("file");
+  table.readable_file("file");
   replay.device_id = table.text("device");
   if (!is_valid_device_id(replay.device_id))
-    table.fail("device", "expected 1 to 50 bytes of printable text without / + #");
+    table.fail("device", "expected 1 to 50 printable characters without / + #");
   replay.time_column = table.text("time_column", replay.time_column);
   replay.speed = table.number("speed", 1);
   if (replay.speed < 0) table.fail("speed", "expected 0 (as fast as possible) or a positive factor");

@@ -19,6 +19,7 @@ struct ReplayConfig {
   std::map<std::string, std::string> columns;  ///< CSV column to field; empty keeps every column's name.
   double speed = 1;                            ///< Recorded seconds a second; 0 is as fast as possible.
   bool shift = true;                           ///< Stamps are moved so that the first row is now.
+  bool operator==(const ReplayConfig&) const = default;
 };
 
 /// Reads one [[replay]] table. Errors: throws config::ConfigError.

@@ -29,7 +29,7 @@ struct EngineTest : testing::Test {
 };
 
 TEST_F(EngineTest, raises_one_alert_for_as_long_as_the_condition_holds) {
-  engine.set_rules({overheat()});
+  engine.set_rules({overheat()}, now);
   EXPECT_TRUE(judge(50).changed.empty());
   const auto raised = judge(65);
   ASSERT_EQ(raised.changed.size(), 1u);
@@ -51,16 +51,16 @@ TEST_F(EngineTest, raises_one_alert_for_as_long_as_the_condition_holds) {
 }
 
 TEST_F(EngineTest, keeps_to_its_scope) {
-  engine.set_rules({overheat()});
+  engine.set_rules({overheat()}, now);
   EXPECT_TRUE(judge(65, "D2").changed.empty());
   auto everywhere = overheat();
   everywhere.scope = RuleScope::all_devices;
-  engine.set_rules({everywhere});
+  engine.set_rules({everywhere}, now);
   EXPECT_EQ(judge(65, "D2").changed.size(), 1u);
 }
 
 TEST_F(EngineTest, tells_nobody_twice_within_the_cooldown_but_still_raises) {
-  engine.set_rules({overheat()});
+  engine.set_rules({overheat()}, now);
   EXPECT_EQ(judge(65).notices.size(), 1u);
   judge(40);
   const auto again = judge(65);
@@ -76,7 +76,7 @@ TEST_F(EngineTest, knows_all_six_operators) {
     auto rule = overheat();
     rule.condition = comparison;
     Engine fresh;
-    fresh.set_rules({rule});
+    fresh.set_rules({rule}, now);
     Verdict verdict;
     fresh.judge({.device_id = "D1", .at = now, .fields = {{"temperature", value}}}, nullptr, now, verdict);
     return !verdict.changed.empty();
@@ -92,7 +92,7 @@ TEST_F(EngineTest, knows_all_six_operators) {
 TEST_F(EngineTest, finds_a_field_by_its_measurand) {
   auto rule = overheat();
   rule.property = "temperature_internal";
-  engine.set_rules({rule});
+  engine.set_rules({rule}, now);
   const auto schema = bulb_schema();
   Verdict verdict;
   engine.judge({.device_id = "D1", .at = now, .fields = {{"temperature", 65.0}}}, &schema, now, verdict);
@@ -102,9 +102,9 @@ TEST_F(EngineTest, finds_a_field_by_its_measurand) {
 TEST_F(EngineTest, ignores_paused_rules_texts_and_late_readings) {
   auto paused = overheat();
   paused.status = RuleStatus::paused;
-  engine.set_rules({paused});
+  engine.set_rules({paused}, now);
   EXPECT_TRUE(judge(65).changed.empty());
-  engine.set_rules({overheat()});
+  engine.set_rules({overheat()}, now);
   Verdict verdict;
   engine.judge({.device_id = "D1", .at = now, .fields = {{"temperature", std::string("hot")}}}, nullptr, now, verdict);
   EXPECT_TRUE(verdict.changed.empty());
@@ -114,12 +114,25 @@ TEST_F(EngineTest, ignores_paused_rules_texts_and_late_readings) {
 }
 
 TEST_F(EngineTest, takes_up_an_alert_that_was_active_before_a_restart) {
-  engine.set_rules({overheat()});
-  engine.restore({{.id = "a1", .rule_id = "r1", .device_id = "D1", .status = AlertStatus::acknowledged, .count = 7}});
+  engine.set_rules({overheat()}, now);
+  engine.restore({{.id = "a1", .rule_id = "r1", .device_id = "D1", .status = AlertStatus::acknowledged, .count = 7}},
+                 now);
   for (const auto& alert : judge(65).changed) EXPECT_EQ(alert.id, "a1");
   const auto resolved = judge(40);
   ASSERT_EQ(resolved.changed.size(), 1u);
   EXPECT_EQ(resolved.changed[0].id, "a1");
+}
+
+TEST_F(EngineTest, resolves_the_alerts_of_a_rule_that_is_gone) {
+  engine.set_rules({overheat()}, now);
+  judge(65);
+  auto paused = overheat();
+  paused.status = RuleStatus::paused;
+  const auto resolved = engine.set_rules({paused}, now);
+  ASSERT_EQ(resolved.size(), 1u);
+  EXPECT_EQ(resolved[0].status, AlertStatus::resolved);
+  EXPECT_EQ(engine.active(Severity::high), 0u);
+  EXPECT_EQ(engine.restore({{.id = "a1", .rule_id = "gone", .device_id = "D1"}}, now).size(), 1u);
 }
 
 TEST(ParseRule, says_where_a_rule_is_wrong) {

@@ -224,6 +224,16 @@ def test_a_bad_configuration_exits_with_6_and_says_where(plant):
         assert done.stderr == expected
     checked = gateway.ctl("check-config", "--config", gateway.path, check=False)
     assert checked.returncode == 6 and checked.stderr == expected
+    for config, complaint in {
+            '[[mqtt]]\ntls = { ca_file = "/nowhere/ca.pem" }\n': "mqtt[0].tls.ca_file is '/nowhere/ca.pem'; expected a file that can be read",
+            '[[mqtt]]\ntopics = ["a/#/b"]\n': '"a/#/b" is not a topic filter',
+            '[[rules]]\nname = "x"\nproperty = "p"\nthreshold = 1\ndevices = []\n': "expected at least one; leave it out for all",
+            '[[sinks]]\nid = "s"\nurl = "ftp://x"\n': "expected http://",
+            '[pipeline]\ncommit_interval = "2h"\n': "expected a duration from 5ms to 1min",
+    }.items():
+        gateway.write_config(config)
+        done = subprocess.run([BUILD / "wattd", "--config", gateway.path, "--check-config"], capture_output=True, text=True)
+        assert done.returncode == 6 and complaint in done.stderr, done.stderr
     gateway.write_config('[[mqtt]]\nprot = 1883\n')
     done = subprocess.run([BUILD / "wattd", "--config", gateway.path, "--check-config"], capture_output=True, text=True)
     assert done.returncode == 6 and f"{gateway.path}:2:1: mqtt[0].prot is not a key known here" in done.stderr

@@ -117,6 +117,17 @@ TEST_F(StoreTest, rolls_up_an_hour_once_it_has_ended) {
   EXPECT_EQ(hours->front(), (Rollup{kNoon, 3, 1, 5, 9, 1, 3}));
 }
 
+TEST_F(StoreTest, goes_on_when_a_device_says_numbers_too_big_to_add_up) {
+  commit({reading(kNoon, 1.7e308), reading(kNoon + 1s, 1.7e308)});
+  commit({reading(kNoon + 1h, -1.7e308), reading(kNoon + 1h + 1s, -1.7e308)});
+  while (true) {
+    const auto more = store->maintain(kNoon + 5h);
+    ASSERT_TRUE(more) << more.error().message;
+    if (!*more) break;
+  }
+  EXPECT_EQ(Reader(store->path()).aggregate({"D1", "power"}, {kNoon, kNoon + 2h}, 1h, 10)->size(), 2u);
+}
+
 TEST_F(StoreTest, corrects_a_rollup_by_what_comes_late) {
   commit({reading(kNoon, 1)});
   ASSERT_TRUE(store->maintain(kNoon + 2h));

@@ -56,8 +56,9 @@ struct FakeSource final : Source {
 };
 
 struct FakeSink final : Sink {
-  Result<void> send(std::span<const Outgoing> batch) override {
+  Result<void> send(std::span<const Outgoing> batch, const std::stop_token&) override {
     if (down) return fail(ErrorKind::retry, "down");
+    if (refuses_all) return fail(ErrorKind::permanent, "no such database");
     for (const auto& outgoing : batch) {
       if (to_unix_us(outgoing.reading->at) == poison) return fail(ErrorKind::permanent, "no such thing");
     }
@@ -66,6 +67,7 @@ struct FakeSink final : Sink {
   }
   std::string target() const override { return "fake"; }
   bool down = false;
+  bool refuses_all = false;
   std::int64_t poison = -1;
   std::vector<std::int64_t> taken;
 };
@@ -153,6 +155,35 @@ TEST_F(ShipperTest, sets_only_the_refused_reading_aside) {
   EXPECT_EQ(ledger.letters[0].reason, Rejection::upstream_rejected);
   EXPECT_EQ(ledger.letters[0].detail, "no such thing");
   EXPECT_EQ(ledger.letters[0].message.payload, R"({"device_id":"D1","timestamp":"1970-01-01T00:00:00.000005Z","p":1})");
+}
+
+TEST_F(ShipperTest, keeps_everything_when_the_store_refuses_everything) {
+  source->count = 200;
+  sink->refuses_all = true;
+  for (int i = 0; i < 100; ++i) {
+    turn();
+    clock.advance(61s);
+  }
+  EXPECT_LE(ledger.letters.size(), 20u);
+  EXPECT_NE(shipper.status().last_error.find("refuses everything"), std::string::npos);
+  sink->refuses_all = false;
+  while (turn() <= clock.monotonic()) {
+  }
+  EXPECT_EQ(shipper.status().cursor.sent, 200u);
+  EXPECT_GE(sink->taken.size() + ledger.letters.size(), 198u);
+}
+
+TEST_F(ShipperTest, sets_a_refused_reading_aside_once_however_often_it_is_sent) {
+  source->count = 4;
+  sink->poison = 3;
+  turn();
+  sink->down = true;
+  source->count = 5;
+  turn();
+  sink->down = false;
+  turn();
+  EXPECT_EQ(ledger.letters.size(), 1u);
+  EXPECT_EQ(shipper.status().refused_readings, 1u);
 }
 
 }  // namespace

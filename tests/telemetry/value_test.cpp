@@ -49,6 +49,7 @@ TEST(DeviceId, has_one_to_fifty_bytes_and_no_topic_signs) {
   EXPECT_TRUE(is_valid_device_id("COMPRESSOR_A"));
   EXPECT_TRUE(is_valid_device_id(std::string(50, 'x')));
   EXPECT_FALSE(is_valid_device_id(std::string(51, 'x')));
+  EXPECT_TRUE(is_valid_device_id("\xe7\x94\xb5\xe8\xa1\xa8"));
   for (const auto* id : {"", "a/b", "a+", "#", "a\nb"}) EXPECT_FALSE(is_valid_device_id(id)) << id;
 }
 
