@@ -23,6 +23,7 @@ Device parse_device(const config::Table& table) {
   device.name = table.text("name", device.id);
   device.type = table.text("type", device.type);
   device.tenant = table.text("tenant", device.tenant);
+  device.building = table.text("building", "");
   device.location = table.text("location", "");
   device.manufacturer = table.text("manufacturer", "");
   device.model = table.text("model", "");

@@ -71,7 +71,7 @@ def asan():
 
 
 def tsan():
-    unit_tests("tsan", {"TSAN_OPTIONS": f"halt_on_error=1 suppressions={ROOT}/tests/tsan.supp"})
+    unit_tests("tsan", {"TSAN_OPTIONS": "halt_on_error=1"})
 
 
 def fuzz():

@@ -199,10 +199,13 @@ bool Connection::must_cut(Instant now) const {
   return unacknowledged_ >= kSmallestWindow && now - last_arrival_ >= kFallenSilent;
 }
 
-bool Connection::acknowledge() {
+bool Connection::acknowledge(const std::stop_token& stop) {
   hand_over();
   // A full disk may hold a commit up; the broker waits, until its keepalive drops us and it delivers again.
-  if (unacknowledged_ > 0 && !intake_.commit_through(last_ticket_, config_.keepalive)) {
+  const auto began = clock_.monotonic();
+  while (unacknowledged_ > 0 && !intake_.commit_through(last_ticket_, 500ms)) {
+    const auto patience = stop.stop_requested() ? std::chrono::seconds{3} : config_.keepalive;
+    if (clock_.monotonic() - began < patience) continue;
     set_error("the readings could not be committed; not acknowledging");
     return false;
   }
@@ -236,24 +239,25 @@ void Connection::serve(const std::stop_token& stop) {
     if (!intake_.has_room()) {
       counts_.full_pauses += 1;
       hand_over();
-      if (!acknowledge()) return;
+      if (!acknowledge(stop)) return;
       if (!intake_.has_room()) poll(nullptr, 0, 20);
       continue;
     }
     // Waiting is for when nothing is in hand; otherwise only look whether more has come.
     const auto arrival = read_some(!read_.empty() ? 0ms : unacknowledged_ > 0 ? 10ms : 100ms);
+    // What was read before the connection broke is kept: at QoS 0 nobody sends it again.
+    if (read_.size() >= kHandOver || arrival != Arrival::message) hand_over();
     if (arrival == Arrival::lost) return;
-    if (read_.size() >= kHandOver || arrival == Arrival::nothing) hand_over();
     if (counts_.connected && !subscribed) {
       subscribed = true;  // SUBSCRIBE is queued like everything else
-      if (!acknowledge()) return;
+      if (!acknowledge(stop)) return;
     }
     const auto now = clock_.monotonic();
     if (must_cut(now) || (unacknowledged_ > 0 && read_.empty() && intake_.committed() >= last_ticket_)) {
-      if (!acknowledge()) return;
+      if (!acknowledge(stop)) return;
     }
   }
-  acknowledge();
+  acknowledge(stop);
 }
 
 }  // namespace wattd::drivers::mqtt

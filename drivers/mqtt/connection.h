@@ -78,7 +78,7 @@ class Connection {
   bool wants(const char* topic) const;
   bool must_cut(Instant now) const;
   /// Commits what was read and acknowledges it; false when the connection has to be dropped.
-  bool acknowledge();
+  bool acknowledge(const std::stop_token& stop);
   void hand_over();
   void set_error(std::string message);
 
