@@ -93,13 +93,14 @@ def play(plant: Plant, options) -> int:
         tell("", options.json)
     # Sources stop, what is in hand is committed and sent, and then both sides are asked.
     pss = pss_of(gateway.process.pid)
+    picture = gateway.ctl("status").stdout  # before the meters are switched off
     for process in plant.processes:
         if process is bulbs or process.log.name.startswith("meter-"):
             process.stop()
     gateway.wait_shipped()
     figures = summary(gateway, upstream, pss)
     if not options.json:
-        print(gateway.ctl("status").stdout)
+        print(picture)
         print(gateway.ctl("alerts").stdout)
         for name, value in figures.items():
             print(f"{name:>18}  {value}")
