@@ -17,9 +17,6 @@ constexpr std::size_t kMaxFields = 500'000;  // of one group, so that its transa
 constexpr double kUrgentBurst = 20;          // commits that alerts may ask for at once,
 constexpr double kUrgentPerSecond = 10;      // and a second thereafter
 constexpr auto kRetryCommit = 1s;
-constexpr std::size_t kKeptOfTooLong = 4096;  // bytes of a payload too long to be anything but an accident
-
-double seconds(Instant::duration duration) { return std::chrono::duration<double>(duration).count(); }
 
 }  // namespace
 
@@ -182,138 +179,6 @@ void Pipeline::save_alerts(std::vector<Alert> alerts) {
   open_group(clock_.monotonic());
 }
 
-void Pipeline::process(Entry& entry) {
-  open_group(clock_.monotonic());
-  if (auto* messages = std::get_if<std::vector<Message>>(&entry.content)) {
-    for (auto& message : *messages) process_message(std::move(message), 0);
-  } else if (auto* replay = std::get_if<Replay>(&entry.content)) {
-    process_message(std::move(replay->message), replay->id);
-  } else {
-    auto& reading = std::get<Reading>(entry.content);
-    counts_.received += 1;
-    Rejection reason{};
-    if (const auto admitted = admit(reading, true, reason); admitted) {
-      accept(std::move(reading));
-    } else {
-      reject(message_of(reading, "poll"), reason, admitted.error().message, 0);
-    }
-  }
-  processed_ = entry.last;
-}
-
-void Pipeline::process_message(Message message, std::int64_t replayed_id) {
-  if (replayed_id == 0) {
-    if (redeliveries_.begins_session(message)) group_.receipts.push_back({message.source, 0, 0});
-    auto receipt = receipt_of(message);
-    if (redeliveries_.is_redelivery(message, receipt)) {
-      counts_.redelivered += 1;
-      return;
-    }
-    if (message.packet_id != 0) group_.receipts.push_back(std::move(receipt));
-    counts_.received += 1;
-  }
-  Rejection reason = Rejection::parse_error;
-  auto reading = decode(message, reason);
-  if (!reading) return reject(std::move(message), reason, reading.error().message, replayed_id);
-  if (replayed_id != 0) group_.replayed.push_back(replayed_id);
-  accept(std::move(*reading));
-}
-
-std::optional<std::string_view> Pipeline::device_in(std::string_view topic) const {
-  for (const auto& filter : options_.topics) {
-    if (const auto device = drivers::mqtt::device_in_topic(filter, topic)) return device;
-  }
-  return std::nullopt;
-}
-
-Result<Reading> Pipeline::decode(const Message& message, Rejection& reason) {
-  if (message.payload.size() > kMaxPayload) {
-    return fail(ErrorKind::permanent,
-                fmt::format("the payload has more than {} bytes; only its beginning is kept", kMaxPayload));
-  }
-  auto decoded = decoder_.decode(message.payload);
-  if (!decoded) return std::unexpected(decoded.error());
-  auto& reading = decoded->reading;
-  const auto in_topic = device_in(message.topic);
-  if (reading.device_id.empty() && in_topic) reading.device_id = *in_topic;
-  if (in_topic && reading.device_id != *in_topic) {
-    reason = Rejection::validation_error;
-    return fail(ErrorKind::permanent,
-                fmt::format("device_id is {:?}; expected {:?} as in the topic", reading.device_id, *in_topic));
-  }
-  reading.received = message.received;
-  if (auto admitted = admit(reading, decoded->has_stamp, reason); !admitted) return std::unexpected(admitted.error());
-  return std::move(reading);
-}
-
-Result<void> Pipeline::admit(Reading& reading, bool has_stamp, Rejection& reason) {
-  reason = Rejection::device_error;
-  const auto admitted = registry_.admit(reading.device_id);
-  if (!admitted) return std::unexpected(admitted.error());
-  const Device& device = **admitted;
-  const auto* schema = registry_.schema_of(device.type);
-
-  reason = Rejection::validation_error;
-  if (!has_stamp && schema != nullptr && schema->stamp_required) {
-    return fail(ErrorKind::permanent, "timestamp is missing");
-  }
-  if (reading.fields.empty()) return fail(ErrorKind::permanent, "there is no field beside device_id and timestamp");
-  if (schema != nullptr) {
-    if (auto valid = validate(reading, *schema); !valid) return valid;
-  }
-  if (!has_stamp || device.stamp == StampSource::arrival) reading.at = reading.received;
-  reason = Rejection::timestamp_error;
-  if (reading.at > reading.received + options_.max_ahead) {
-    return fail(ErrorKind::permanent,
-                fmt::format("timestamp {} is {} ahead of the gateway's clock; at most {} are allowed",
-                            format_iso8601(reading.at), format_duration(reading.at - reading.received),
-                            format_duration(options_.max_ahead)));
-  }
-  if (reading.at < clock_.now() - options_.raw_retention) {
-    return fail(ErrorKind::permanent, fmt::format("timestamp {} is older than the raw retention of {}",
-                                                  format_iso8601(reading.at), format_duration(options_.raw_retention)));
-  }
-  reason = Rejection::device_error;
-  if (auto known = registry_.admit_fields(reading); !known) return known;
-  reading.device_version = device.version;
-  return {};
-}
-
-void Pipeline::accept(Reading reading) {
-  const auto began = clock_.monotonic();
-  rules::Verdict verdict;
-  const auto& device = registry_.adopt(reading, clock_.now());
-  engine_.judge(reading, registry_.schema_of(device.type), clock_.now(), verdict);
-  counts_.evaluation_seconds.add(seconds(clock_.monotonic() - began));
-  for (auto& alert : verdict.changed) {
-    if (alert.status == AlertStatus::open && alert.count == 1) {
-      counts_.alerts += 1;
-      alert_arrivals_.push_back(reading.received);
-    }
-    group_.alerts.push_back(std::move(alert));
-  }
-  for (auto& notice : verdict.notices) {
-    group_.outbox.push_back({std::move(notice.alert_id), std::move(notice.channel), std::move(notice.event)});
-  }
-  urgent_ = urgent_ || verdict.urgent;
-  registry_.note_reading(reading.device_id, reading.at);
-  fields_ += reading.fields.size();
-  group_.readings.push_back(std::move(reading));
-}
-
-void Pipeline::reject(Message message, Rejection reason, std::string detail, std::int64_t replayed_id) {
-  if (const auto in_topic = device_in(message.topic)) {
-    registry_.note_rejected(std::string(*in_topic));
-  }
-  if (replayed_id != 0) {
-    log::notice(fmt::format("dead letter {} was refused again: {}", replayed_id, detail));
-    return;
-  }
-  counts_.rejected += 1;
-  if (message.payload.size() > kMaxPayload) message.payload.resize(kKeptOfTooLong);
-  group_.dead_letters.push_back({std::move(message), reason, std::move(detail)});
-}
-
 bool Pipeline::must_commit(Instant now) {
   if (retry_at_) return now >= *retry_at_;
   if (!opened_) return false;
@@ -324,7 +189,8 @@ bool Pipeline::must_commit(Instant now) {
     if (wanted_ > committed() && processed_ >= wanted_) return true;
   }
   if (!urgent_) return false;
-  urgent_tokens_ = std::min(kUrgentBurst, urgent_tokens_ + seconds(now - tokens_at_) * kUrgentPerSecond);
+  urgent_tokens_ = std::min(
+      kUrgentBurst, urgent_tokens_ + std::chrono::duration<double>(now - tokens_at_).count() * kUrgentPerSecond);
   tokens_at_ = now;
   if (urgent_tokens_ < 1) return false;
   urgent_tokens_ -= 1;
@@ -349,7 +215,7 @@ void Pipeline::commit(Instant now) {
     retry_at_ = now + kRetryCommit;
     return;
   }
-  counts_.commit_seconds.add(seconds(clock_.monotonic() - now));
+  counts_.commit_seconds.add(clock_.monotonic() - now);
   announce(*result);
 }
 
@@ -387,7 +253,7 @@ void Pipeline::announce(std::uint64_t seq) {
   }
   const auto on_disk = clock_.now();
   for (const auto arrival : std::exchange(alert_arrivals_, {})) {
-    counts_.alert_seconds.add(std::chrono::duration<double>(on_disk - arrival).count());
+    counts_.alert_seconds.add(on_disk - arrival);
   }
   {
     const std::scoped_lock lock(mutex_);

@@ -1,6 +1,7 @@
 #pragma once
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <cmath>
 #include <cstdint>
 
@@ -16,6 +17,10 @@ class Histogram {
     buckets_[index_of(seconds)].fetch_add(1, std::memory_order_relaxed);
     count_.fetch_add(1, std::memory_order_relaxed);
     sum_us_.fetch_add(static_cast<std::uint64_t>(seconds > 0 ? seconds * 1e6 : 0), std::memory_order_relaxed);
+  }
+  template <class Rep, class Period>
+  void add(std::chrono::duration<Rep, Period> duration) {
+    add(std::chrono::duration<double>(duration).count());
   }
   std::uint64_t count() const { return count_.load(std::memory_order_relaxed); }
   double sum_seconds() const { return static_cast<double>(sum_us_.load(std::memory_order_relaxed)) / 1e6; }

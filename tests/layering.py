@@ -15,7 +15,6 @@ FLOOR = {
 }
 SIDE = {"cli", "simulator"}  # beside the house: they may look at floors 0 to 2
 SIDE_LIMIT = 2
-# sync ships what storage keeps and pipeline uses three rooms below it: all on lower floors, so no exception is needed.
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([a-z-]+)/')
 
 

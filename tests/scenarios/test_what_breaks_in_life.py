@@ -126,16 +126,16 @@ def test_no_puback_leaves_before_its_fdatasync(plant, broker):
     # A PUBLISH at QoS 1 begins with a byte 0x32, read by itself; a PUBACK is 40 02 and the packet id. Between reading
     # the one and writing the other there has to be a completed fdatasync of the WAL.
     lines = whole_calls(gateway.directory / "calls")
-    broker_socket = next(re.search(r"<(socket:\[\d+\])>", line)[1] for line in lines if re.match(r'(write|sendto)\(\d+<socket:\[\d+\]>, "@\\2', line))
+    broker_socket = next(re.search(r"<(socket:\[\d+\])>", line)[1] for line in lines if re.match(r'(write|sendto)\(\d+<socket:\[\d+\]>,\s+"@\\2', line))
     unsynced = published = acknowledged = 0
     for line in lines:
-        if broker_socket in line and re.match(r'(read|recvfrom)\(.*, "2", 1', line):
+        if broker_socket in line and re.match(r'(read|recvfrom)\(.*,\s+"2", 1', line):
             unsynced += 1
             published += 1
         elif "wattd.db-wal" in line and re.match(r"f(data)?sync\(", line):
             assert line.endswith("= 0"), line
             unsynced = 0
-        elif broker_socket in line and re.match(r'(write|sendto)\(.*, "@\\2', line):
+        elif broker_socket in line and re.match(r'(write|sendto)\(.*,\s+"@\\2', line):
             acknowledged += 1
             assert unsynced == 0, f"a PUBACK left before the sync of {unsynced} messages: {line}"
     assert published == acknowledged == 300
