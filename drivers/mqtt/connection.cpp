@@ -39,7 +39,8 @@ struct Connection::Callbacks {
       connection.set_error(fmt::format("the broker refused: {}", mosquitto_connack_string(code)));
       return;
     }
-    connection.counts_.connected = true;
+    connection.accepted_ = true;
+    connection.unanswered_subscriptions_ = connection.config_.topics.size();
     connection.resumed_ = (flags & 1) != 0;
     connection.counts_.connects += 1;
     log::notice(fmt::format("{}: connected to {}:{}{}", connection.config_.id, connection.config_.host,
@@ -52,6 +53,9 @@ struct Connection::Callbacks {
 
   static void on_subscribe(mosquitto*, void* self, int, int count, const int* granted) noexcept {
     auto& connection = *static_cast<Connection*>(self);
+    // Only now nothing that is published can pass by unseen.
+    if (connection.unanswered_subscriptions_ > 0 && --connection.unanswered_subscriptions_ == 0)
+      connection.counts_.connected = true;
     for (int i = 0; i < count; ++i) {
       if (granted[i] <= 1) continue;
       connection.set_error("the broker refused a subscription; does its access list allow this user the topic?");
@@ -231,6 +235,7 @@ Connection::Arrival Connection::read_some(std::chrono::milliseconds patience) {
 
 void Connection::serve(const std::stop_token& stop) {
   unacknowledged_ = 0;
+  accepted_ = false;
   read_.clear();
   last_write_ = clock_.monotonic();
   if (mosquitto_loop_write(client_.get(), 1) != MOSQ_ERR_SUCCESS) return;
@@ -248,7 +253,7 @@ void Connection::serve(const std::stop_token& stop) {
     // What was read before the connection broke is kept: at QoS 0 nobody sends it again.
     if (read_.size() >= kHandOver || arrival != Arrival::message) hand_over();
     if (arrival == Arrival::lost) return;
-    if (counts_.connected && !subscribed) {
+    if (accepted_ && !subscribed) {
       subscribed = true;  // SUBSCRIBE is queued like everything else
       if (!acknowledge(stop)) return;
     }

@@ -101,6 +101,8 @@ class Connection {
   std::uint32_t epoch_ = 0;  ///< Unlike that of any other connect in this process.
   bool resumed_ = true;
   bool refused_ = false;
+  bool accepted_ = false;  ///< The broker has answered the connect.
+  std::size_t unanswered_subscriptions_ = 0;
 };
 
 }  // namespace wattd::drivers::mqtt

@@ -192,7 +192,10 @@ class Gateway:
         wait_until(lambda: self.status()["pipeline"]["committed"] >= readings, seconds, what=f"{readings} readings are committed")
 
     def wait_connected(self):
-        wait_until(lambda: all(link["connected"] for link in self.status()["mqtt"]), what="the broker is connected")
+        def connected():
+            links = self.status()["mqtt"]  # none while the daemon is still starting
+            return links and all(link["connected"] for link in links)
+        wait_until(connected, what="the broker is connected")
 
     def wait_shipped(self, seconds: float = 60):
         def shipped():
