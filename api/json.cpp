@@ -2,6 +2,7 @@
 
 #include <json/writer.h>
 
+#include "storage/space.h"
 #include "telemetry/version.h"
 
 namespace wattd::api {
@@ -136,6 +137,78 @@ Json::Value to_json(const pipeline::DeviceActivity& activity) {
   return json;
 }
 
+Json::Value to_json(const storage::SeriesInfo& series) {
+  Json::Value json;
+  json["field"] = series.field;
+  json["measurand"] = text_or_null(series.measurand);
+  json["unit"] = text_or_null(series.unit);
+  return json;
+}
+
+Json::Value to_json(const Value& value) {
+  if (const auto* real = std::get_if<double>(&value)) return std::isfinite(*real) ? Json::Value(*real) : Json::Value();
+  if (const auto* whole = std::get_if<std::int64_t>(&value)) return Json::Int64(*whole);
+  if (const auto* truth = std::get_if<bool>(&value)) return *truth;
+  return std::get<std::string>(value);
+}
+
+void add_statistics(Json::Value& json, const storage::Rollup& rollup) {
+  json["count"] = Json::Int64(rollup.count);
+  json["coverage"] = rollup.coverage;
+  json["quality"] = to_string(rollup.quality);
+  if (rollup.milli) json["energy_kwh"] = static_cast<double>(*rollup.milli) / 1e6;
+  if (rollup.count == 0) return;
+  json["min"] = rollup.min, json["max"] = rollup.max, json["sum"] = rollup.sum;
+  json["mean"] = rollup.sum / static_cast<double>(rollup.count);
+  json["first"] = rollup.first, json["last"] = rollup.last;
+}
+
+namespace {
+
+Json::Value to_json(const EnergyBlock& block) {
+  Json::Value json;
+  json["start"] = format_iso8601(block.range.from);
+  json["end"] = format_iso8601(block.range.to);
+  json["energy_kwh"] = static_cast<double>(block.milli) / 1e6;
+  json["demand_kw"] = block.demand_kw();
+  json["complete"] = block.is_complete();
+  return json;
+}
+
+/// The highest block and the highest window of each day or month that the blocks touch.
+template <class RangeOf>
+Json::Value peaks_of(const std::vector<EnergyBlock>& blocks, const std::vector<EnergyBlock>& sliding,
+                     RangeOf range_of) {
+  Json::Value peaks(Json::arrayValue);
+  for (TimeRange range{}; const auto& block : blocks) {
+    if (range.contains(block.range.from)) continue;
+    range = range_of(block.range.from);
+    Json::Value one;
+    one["start"] = format_iso8601(range.from);
+    const auto fixed = peak_of(blocks, range);
+    const auto window = peak_of(sliding, range);
+    one["block"] = fixed ? to_json(*fixed) : Json::Value();
+    one["sliding"] = window ? to_json(*window) : Json::Value();
+    peaks.append(one);
+  }
+  return peaks;
+}
+
+}  // namespace
+
+Json::Value to_json(const std::vector<MeterTerm>& terms, const std::string& field,
+                    const std::vector<EnergyBlock>& blocks, const std::vector<EnergyBlock>& sliding,
+                    const Calendar& calendar) {
+  Json::Value json;
+  json["field"] = field;
+  json["meters"] = json["blocks"] = Json::arrayValue;
+  for (const auto& term : terms) json["meters"].append((term.sign < 0 ? "-" : "+") + term.device_id);
+  for (const auto& block : blocks) json["blocks"].append(to_json(block));
+  json["days"] = peaks_of(blocks, sliding, [&](Timestamp at) { return calendar.day_of(at); });
+  json["months"] = peaks_of(blocks, sliding, [&](Timestamp at) { return calendar.month_of(at); });
+  return json;
+}
+
 Json::Value to_json(const Alert& alert) {
   Json::Value json;
   json["alert_id"] = alert.id;
@@ -200,14 +273,26 @@ Json::Value to_json(const Overview& overview, const pipeline::Pipeline& pipeline
   json["uptime_seconds"] = Json::Int64((now - overview.started_at) / std::chrono::seconds{1});
   json["config"] = overview.config_path;
   json["pipeline"] = counts_of(pipeline);
-  auto& storage = json["storage"];
-  storage["database"] = overview.database;
-  storage["set_aside"] = text_or_null(overview.set_aside);
-  storage["last_seq"] = Json::UInt64(overview.usage.last_seq);
-  storage["segments"] = Json::Int64(overview.usage.segments);
-  storage["ring_bytes"] = Json::Int64(overview.usage.ring_bytes);
-  storage["dead_letters"] = Json::Int64(overview.usage.dead_letters);
-  storage["overwritten_unsent"] = Json::UInt64(overview.usage.overwritten_unsent);
+  auto& stored = json["storage"];
+  stored["database"] = overview.database;
+  stored["set_aside"] = text_or_null(overview.set_aside);
+  stored["last_seq"] = Json::UInt64(overview.usage.last_seq);
+  stored["segments"] = Json::Int64(overview.usage.segments);
+  stored["ring_bytes"] = Json::Int64(overview.usage.ring_bytes);
+  stored["dead_letters"] = Json::Int64(overview.usage.dead_letters);
+  stored["compacted_seq"] = Json::UInt64(overview.usage.compacted_seq);
+  stored["database_bytes"] = Json::Int64(overview.usage.database_bytes);
+  stored["wal_bytes"] = Json::Int64(overview.usage.wal_bytes);
+  stored["expired_unsent"] = Json::UInt64(overview.usage.expired_unsent);
+  stored["corrections"] = Json::UInt64(overview.usage.corrections);
+  stored["backup"] = text_or_null(overview.usage.backup);
+  stored["backup_running"] = overview.usage.backup_running;
+  stored["backup_problem"] = text_or_null(overview.usage.backup_problem);
+  stored["relief"] = text_or_null(overview.usage.relief);
+  const auto written = storage::written_bytes();
+  const auto uptime = std::max(std::chrono::duration<double>(now - overview.started_at).count(), 1.0);
+  stored["written_bytes"] = Json::Int64(written);
+  stored["written_bytes_per_day"] = std::round(static_cast<double>(written) / uptime * 86'400);
   json["mqtt"] = json["buses"] = json["sinks"] = json["missing"] = Json::arrayValue;
   for (const auto& connection : overview.connections) json["mqtt"].append(to_json(connection));
   for (const auto& bus : overview.buses) json["buses"].append(to_json(bus));

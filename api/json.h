@@ -6,6 +6,8 @@
 #include "api/gateway.h"
 #include "pipeline/pipeline.h"
 #include "storage/reader.h"
+#include "telemetry/demand.h"
+#include "telemetry/meter_tree.h"
 
 namespace wattd::api {
 
@@ -17,6 +19,14 @@ std::string envelope(Json::Value data);
 std::string page_envelope(Json::Value items, std::size_t total, std::size_t page, std::size_t page_size);
 
 Json::Value to_json(const pipeline::DeviceActivity& activity);
+Json::Value to_json(const storage::SeriesInfo& series);
+Json::Value to_json(const Value& value);
+/// Adds count, min, max, mean, sum, first, last, coverage and energy_kwh as far as there are any.
+void add_statistics(Json::Value& json, const storage::Rollup& rollup);
+/// Demand with its peaks; `sliding` are windows as long as the blocks.
+Json::Value to_json(const std::vector<MeterTerm>& terms, const std::string& field,
+                    const std::vector<EnergyBlock>& blocks, const std::vector<EnergyBlock>& sliding,
+                    const Calendar& calendar);
 Json::Value to_json(const Alert& alert);
 Json::Value to_json(const Rule& rule);
 Json::Value to_json(const storage::StoredDeadLetter& letter, bool with_payload);

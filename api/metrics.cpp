@@ -3,6 +3,7 @@
 #include <prometheus/metric_family.h>
 #include <prometheus/text_serializer.h>
 
+#include "storage/space.h"
 #include "telemetry/version.h"
 
 namespace wattd::api {
@@ -108,8 +109,24 @@ void add_sources(std::vector<MetricFamily>& families, const Overview& overview) 
 void add_storage_and_sinks(std::vector<MetricFamily>& families, const Overview& overview) {
   families.push_back(family("wattd_ring_bytes", "Bytes of the ring's segments.", MetricType::Gauge,
                             {gauge(static_cast<double>(overview.usage.ring_bytes))}));
-  families.push_back(family("wattd_overwritten_unsent_total", "Segments overwritten before every sink had them.",
-                            MetricType::Counter, {counter(static_cast<double>(overview.usage.overwritten_unsent))}));
+  const auto gauge_of = [&](const char* name, const char* help, std::int64_t value) {
+    families.push_back(family(name, help, MetricType::Gauge, {gauge(static_cast<double>(value))}));
+  };
+  const auto counter_of = [&](const char* name, const char* help, std::uint64_t value) {
+    families.push_back(family(name, help, MetricType::Counter, {counter(static_cast<double>(value))}));
+  };
+  gauge_of("wattd_database_bytes", "Bytes of the database's pages that are in use.", overview.usage.database_bytes);
+  gauge_of("wattd_wal_bytes", "Bytes of the write-ahead log's file.", overview.usage.wal_bytes);
+  gauge_of("wattd_storage_relieved", "1 while something is given up for want of space.",
+           !overview.usage.relief.empty());
+  counter_of("wattd_expired_unsent_total", "Chunks deleted before every sink had settled them.",
+             overview.usage.expired_unsent);
+  counter_of("wattd_expired_unarchived_total", "Chunks deleted before they were archived.",
+             overview.usage.expired_unarchived);
+  counter_of("wattd_corrections_total", "Values replaced by a different one of the same stamp.",
+             overview.usage.corrections);
+  counter_of("wattd_written_bytes_total", "Bytes this process caused to be written to storage, as the kernel counts.",
+             static_cast<std::uint64_t>(std::max<std::int64_t>(storage::written_bytes(), 0)));
   std::vector<ClientMetric> samples;
   std::vector<ClientMetric> behind;
   for (const auto& sink : overview.sinks) {

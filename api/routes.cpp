@@ -10,6 +10,7 @@
 #include "api/json.h"
 #include "api/metrics.h"
 #include "api/page.h"
+#include "api/parameters.h"
 #include "telemetry/json_text.h"
 #include "telemetry/version.h"
 
@@ -17,59 +18,8 @@ namespace wattd::api {
 namespace {
 
 using namespace std::chrono_literals;
-using storage::TimeRange;
 
 constexpr auto kPatience = 5s;  // for a change to reach the disk
-
-/// A parameter that is not as it should be; becomes a 400.
-struct BadParameter {
-  std::string message;
-};
-
-std::string text_of(const Request& request, const std::string& name) {
-  const auto found = request.query.find(name);
-  return found == request.query.end() ? std::string{} : found->second;
-}
-
-std::size_t number_of(const Request& request, const std::string& name, std::size_t fallback, std::size_t max) {
-  const auto text = text_of(request, name);
-  if (text.empty()) return fallback;
-  std::size_t value = 0;
-  const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (problem == std::errc{} && end == text.data() + text.size() && value >= 1 && value <= max) return value;
-  throw BadParameter{fmt::format("{} is {:?}; expected a number from 1 to {}", name, text, max)};
-}
-
-Timestamp time_of(const Request& request, const std::string& name, Timestamp fallback) {
-  const auto text = text_of(request, name);
-  if (text.empty()) return fallback;
-  if (const auto at = parse_iso8601(text)) return *at;
-  throw BadParameter{fmt::format("{} is {:?}; expected RFC 3339 such as 2026-02-07T11:26:00Z", name, text)};
-}
-
-std::chrono::microseconds interval_of(const Request& request) {
-  const auto text = text_of(request, "interval");
-  if (text.empty()) return 1h;
-  std::int64_t count = 0;
-  const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), count);
-  const std::string unit(end, text.data() + text.size());
-  const std::map<std::string, std::chrono::microseconds> units{
-      {"s", 1s}, {"m", 1min}, {"min", 1min}, {"h", 1h}, {"d", 24h}};
-  const auto known = units.find(unit);
-  if (problem == std::errc{} && count >= 1 && count <= 100'000 && known != units.end()) return known->second * count;
-  throw BadParameter{fmt::format("interval is {:?}; expected a number and s, m, h or d, as in 5m", text)};
-}
-
-std::vector<std::string> list_of(const Request& request, const std::string& name) {
-  std::vector<std::string> items;
-  std::string_view rest = request.query.contains(name) ? std::string_view(request.query.at(name)) : std::string_view{};
-  while (!rest.empty()) {
-    const auto item = rest.substr(0, rest.find(','));
-    if (!item.empty()) items.emplace_back(item);
-    rest.remove_prefix(std::min(item.size() + 1, rest.size()));
-  }
-  return items;
-}
 
 std::optional<std::int64_t> id_from(const std::string& text) {
   std::int64_t id = 0;
@@ -110,14 +60,6 @@ std::string name_in(const std::string& body) {
   return json["acknowledged_by"].asString();
 }
 
-Response not_found(const std::string& what) { return error_response(404, "NOT_FOUND", what + " does not exist"); }
-
-Response storage_error(const Error& error) {
-  return error_response(503, "STORAGE_ERROR", error.message + "; try again, and see wattctl doctor");
-}
-
-Response ok(std::string body) { return {.body = std::move(body)}; }
-
 }  // namespace
 
 Routes::Routes(const Gateway& gateway, pipeline::Pipeline& pipeline, const std::string& database, const Clock& clock)
@@ -139,6 +81,7 @@ Response Routes::answer(const Request& request) try {
   if (get && path == "/api/v1/stream") return {.streams = true, .only_device = text_of(request, "device_id")};
   if (get && path == "/api/v1/rules") return rules();
   if (get && path == "/api/v1/storage/samples") return sample_count(request);
+  if (request.method == "POST" && path == "/api/v1/storage/backup") return begin_backup(request);
   if (is_under(path, "/api/v1/devices")) {
     const auto rest = rest_of(path, "/api/v1/devices");
     if (get && rest.empty()) return devices(request);
@@ -147,6 +90,17 @@ Response Routes::answer(const Request& request) try {
   if (get && is_under(path, "/api/v1/data/telemetry")) {
     const auto rest = rest_of(path, "/api/v1/data/telemetry");
     if (rest.size() == 1) return telemetry(request, rest[0]);
+    if (rest.size() == 2 && rest[1] == "latest") return latest(rest[0]);
+  }
+  if (get && is_under(path, "/api/v1/data/stats")) {
+    const auto rest = rest_of(path, "/api/v1/data/stats");
+    if (rest.size() == 1) return statistics(request, rest[0]);
+  }
+  if (get && (is_under(path, "/api/v1/data/demand") || is_under(path, "/api/v1/buildings"))) {
+    const bool building = is_under(path, "/api/v1/buildings");
+    const auto rest = rest_of(path, building ? "/api/v1/buildings" : "/api/v1/data/demand");
+    if (rest.size() == (building ? 2 : 1) && (!building || rest[1] == "demand"))
+      return demand(request, rest[0], building);
   }
   if (is_under(path, "/api/v1/alerts")) {
     const auto rest = rest_of(path, "/api/v1/alerts");
@@ -208,13 +162,7 @@ Response Routes::device(const std::string& id) {
   if (!series) return storage_error(series.error());
   auto json = to_json(*entry);
   json["series"] = Json::arrayValue;
-  for (const auto& [field, measurand, unit] : *series) {
-    Json::Value one;
-    one["field"] = field;
-    one["measurand"] = measurand.empty() ? Json::Value() : Json::Value(measurand);
-    one["unit"] = unit.empty() ? Json::Value() : Json::Value(unit);
-    json["series"].append(one);
-  }
+  for (const auto& one : *series) json["series"].append(to_json(one));
   return ok(envelope(json));
 }
 
@@ -222,66 +170,24 @@ bool Routes::knows(const std::string& id) const {
   return std::ranges::any_of(pipeline_.registry().activity(), [&](const auto& entry) { return entry.device.id == id; });
 }
 
-Response Routes::telemetry(const Request& request, const std::string& device_id) {
-  const auto now = clock_.now();
-  const TimeRange range{time_of(request, "start_time", now - 1h), time_of(request, "end_time", now + 1s)};
-  const auto limit = number_of(request, "limit", 1000, 10'000);
-  const auto fields = list_of(request, "fields");
-  if (!text_of(request, "aggregate").empty()) return aggregated(request, device_id, fields, range, limit);
-  if (!knows(device_id)) return not_found("device " + device_id);
-  const auto readings = reader_.readings(device_id, fields, range, limit);
-  if (!readings) return storage_error(readings.error());
-  std::string body = R"({"success":true,"data":{"items":[)";
-  for (const auto& reading : *readings) {
-    const auto version = reader_.device_version(device_id, reading.device_version);
-    if (!version) return storage_error(version.error());
-    if (body.back() == '}') body += ',';
-    std::string members = ",\"schema_version\":";
-    append_json(members, std::string_view(version->schema_version));
-    members += ",\"enrichment_status\":";
-    append_json(members, std::string_view(version->enrichment_status));
-    body += to_json(reading, members);
-  }
-  return ok(body + "]}}");
-}
-
-Response Routes::aggregated(const Request& request, const std::string& device_id,
-                            const std::vector<std::string>& fields, TimeRange range, std::size_t limit) {
-  const auto aggregate = storage::aggregate_from(text_of(request, "aggregate"));
-  if (!aggregate) throw BadParameter{"aggregate is unknown; expected one of mean, min, max, sum, count, first, last"};
-  const auto interval = interval_of(request);
-  auto wanted = fields;
-  if (wanted.empty()) {
-    const auto all = reader_.series_of(device_id);
-    if (!all) return storage_error(all.error());
-    for (const auto& series : *all) wanted.push_back(series.field);
-  }
-  std::map<Timestamp, Reading> rows;
-  for (const auto& field : wanted) {
-    const auto buckets = reader_.aggregate({device_id, field}, range, interval, limit);
-    if (!buckets) return storage_error(buckets.error());
-    for (const auto& bucket : *buckets) {
-      auto& row = rows[bucket.start];
-      row.device_id = device_id;
-      row.at = bucket.start;
-      row.fields.push_back({field, storage::value_of(bucket, *aggregate)});
-    }
-  }
-  std::string body = R"({"success":true,"data":{"items":[)";
-  for (const auto& [at, row] : rows) {
-    if (body.back() == '}') body += ',';
-    body += to_json(row);
-  }
-  return ok(body + "]}}");
-}
-
-Response Routes::sample_count(const Request& request) {
-  const auto count = reader_.count_samples(
-      {time_of(request, "start_time", Timestamp{}), time_of(request, "end_time", clock_.now() + 24h)});
-  if (!count) return storage_error(count.error());
-  Json::Value json;
-  json["samples"] = Json::UInt64(*count);
-  return ok(envelope(json));
+Response Routes::begin_backup(const Request& request) {
+  const auto wanted = text_of(request, "path");
+  if (!wanted.empty() && !wanted.starts_with('/'))
+    throw BadParameter{fmt::format("path is {:?}; expected an absolute path", wanted)};
+  auto outcome = std::make_shared<Result<std::string>>();
+  const bool done = pipeline_.change_and_wait(
+      [wanted, outcome, now = clock_.now()](pipeline::Pipeline& pipeline) {
+        const auto path = wanted.empty() ? pipeline.store().backup_path(now) : wanted;
+        const auto begun = pipeline.store().begin_backup(path);
+        if (begun) *outcome = path;
+        else *outcome = std::unexpected(begun.error());
+      },
+      kPatience);
+  if (!done) return error_response(503, "BUSY", "the gateway is busy; try again");
+  if (!*outcome) return error_response(409, "CONFLICT", outcome->error().message);
+  Json::Value data;
+  data["path"] = **outcome;
+  return ok(envelope(data));
 }
 
 Response Routes::alerts(const Request& request) {

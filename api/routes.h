@@ -23,6 +23,10 @@ class Routes {
   Response telemetry(const Request& request, const std::string& device_id);
   Response aggregated(const Request& request, const std::string& device_id, const std::vector<std::string>& fields,
                       storage::TimeRange range, std::size_t limit);
+  Response latest(const std::string& device_id);
+  Response demand(const Request& request, const std::string& meter, bool building);
+  Response statistics(const Request& request, const std::string& device_id);
+  Response begin_backup(const Request& request);
   Response sample_count(const Request& request);
   Response alerts(const Request& request);
   Response change_alert(const Request& request, const std::string& id, const std::string& verb);

@@ -27,6 +27,7 @@ struct Choices {
   std::vector<std::int64_t> letter_ids;
   bool all = false;
   MeterTarget meter;
+  DatabaseTarget database;
 };
 
 using Action = std::function<int(Context&, const Choices&)>;
@@ -57,8 +58,9 @@ void add_reading_commands(CLI::App& app, Choices& choices, Action& chosen) {
   query_command->add_option("--fields", choices.query.fields, "Comma separated; all by default");
   query_command->add_option("--from", choices.query.from, "RFC 3339, or so long ago: 15m, 2h, 7d (1h)");
   query_command->add_option("--to", choices.query.to, "Likewise (now)");
-  query_command->add_option("--aggregate", choices.query.aggregate, "mean, min, max, sum, count, first or last");
-  query_command->add_option("--interval", choices.query.interval, "Of the aggregate: 1m, 15m, 1h, 1d (1h)");
+  query_command->add_option("--aggregate", choices.query.aggregate,
+                            "mean, min, max, sum, count, first, last or energy");
+  query_command->add_option("--interval", choices.query.interval, "Of the aggregate: 1m, 15m, 1h, 1d, 1mo, all (1h)");
   query_command->add_option("--limit", choices.query.limit, "At most so many rows, 1 to 10000 (1000)");
 }
 
@@ -131,6 +133,32 @@ void add_meter_commands(CLI::App& app, Choices& choices, Action& chosen) {
   read->add_option("--timeout", target.timeout_ms, "For the first byte, in ms (1000)")->check(CLI::Range(50, 30000));
 }
 
+void add_database_commands(CLI::App& app, Choices& choices, Action& chosen) {
+  auto* db = app.add_subcommand("db", "Look after the database");
+  db->require_subcommand(1)->fallthrough();
+  auto& target = choices.database;
+  auto* check = add(*db, "check", "Read every page, segment and chunk; beside the daemon, too", chosen,
+                    [](Context& context, const Choices& c) { return check_database(context, c.database); });
+  check->add_option("file", target.file, "A database (the newest in the directory)");
+  auto* backup = add(*db, "backup", "Copy the database while the daemon runs", chosen,
+                     [](Context& context, const Choices& c) { return back_up_database(context, c.database); });
+  backup->add_option("file", target.target, "Where to; the daemon writes it (its backups directory)");
+  auto* restore = add(*db, "restore", "Put a copy in the place of the database; the daemon has to be stopped", chosen,
+                      [](Context& context, const Choices& c) { return restore_database(context, c.database); });
+  restore->add_option("file", target.file, "The copy")->required();
+  auto* salvage = add(*db, "salvage", "Copy what can still be read of a damaged database into a new one", chosen,
+                      [](Context& context, const Choices& c) { return salvage_database(context, c.database); });
+  salvage->add_option("file", target.file, "The damaged one")->required();
+  salvage->add_option("target", target.target, "The new one")->required();
+  auto* merge = add(*db, "merge", "Take the readings of another database in; the daemon has to be stopped", chosen,
+                    [](Context& context, const Choices& c) { return merge_database(context, c.database); });
+  merge->add_option("file", target.file, "The other one, such as one that was set aside and salvaged")->required();
+  auto* vacuum = add(*db, "vacuum", "Make the file as small as its content; the daemon has to be stopped", chosen,
+                     [](Context& context, const Choices& c) { return vacuum_database(context, c.database); });
+  for (auto* command : {check, restore, merge, vacuum})
+    command->add_option("--directory", target.directory, "Of the data (/var/lib/wattd)");
+}
+
 std::string current_user() {
   const char* login = getlogin();
   return login != nullptr ? login : "uid " + std::to_string(getuid());
@@ -156,6 +184,7 @@ int run_wattctl(int argc, char** argv) {
   add(*sync, "status", "Every sink, and how far behind it is", chosen,
       [](Context& context, const Choices&) { return sync_status(context); });
   add_meter_commands(app, choices, chosen);
+  add_database_commands(app, choices, chosen);
   for (auto* command : {add(app, "check-config", "Read the configuration as the daemon would", chosen,
                             [](Context& context, const Choices& c) { return check_config(context.format, c.config); }),
                         add(app, "doctor", "Look at clock, disk, permissions, brokers, buses and upstreams", chosen,

@@ -61,8 +61,12 @@ void print_status(const Json::Value& status) {
   fmt::print("commits    {} groups, p95 {:.1f} ms{}\n", cell(pipeline["groups"]), pipeline["commit_ms_p95"].asDouble(),
              pipeline["commit_problem"].isNull() ? "" : "  NOT COMMITTING: " + cell(pipeline["commit_problem"]));
   fmt::print("alerts     {} raised\n", cell(pipeline["alerts"]));
-  fmt::print("storage    {}  {} in {} segments, {} dead letters\n", cell(storage["database"]),
+  fmt::print("storage    {}  {} in {} segments of the ring, {} dead letters\n", cell(storage["database"]),
              bytes_text(storage["ring_bytes"].asDouble()), cell(storage["segments"]), cell(storage["dead_letters"]));
+  fmt::print("           {} in use, write-ahead log {}, {} written, {} a day at this rate\n",
+             bytes_text(storage["database_bytes"].asDouble()), bytes_text(storage["wal_bytes"].asDouble()),
+             bytes_text(storage["written_bytes"].asDouble()), bytes_text(storage["written_bytes_per_day"].asDouble()));
+  if (!storage["relief"].isNull()) fmt::print("           NO SPACE: {}\n", cell(storage["relief"]));
   if (!storage["set_aside"].isNull()) fmt::print("           SET ASIDE: {}\n", cell(storage["set_aside"]));
   for (const auto& link : status["mqtt"]) {
     fmt::print("mqtt       {}  {}  {}\n", cell(link["id"]), cell(link["address"]),

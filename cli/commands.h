@@ -42,6 +42,19 @@ int doctor(Context& context, const std::string& config_path);
 /// Becomes `wattd --check-config`, or says in JSON what that said.
 int check_config(Format format, const std::string& config_path);
 
+/// What `wattctl db` works on.
+struct DatabaseTarget {
+  std::string directory = "/var/lib/wattd";
+  std::string file;    ///< Empty: the one in use in the directory.
+  std::string target;  ///< Of a copy.
+};
+int check_database(Context& context, const DatabaseTarget& target);
+int back_up_database(Context& context, const DatabaseTarget& target);
+int restore_database(Context& context, const DatabaseTarget& target);
+int salvage_database(Context& context, const DatabaseTarget& target);
+int merge_database(Context& context, const DatabaseTarget& target);
+int vacuum_database(Context& context, const DatabaseTarget& target);
+
 /// Where a meter is, given on the command line.
 struct MeterTarget {
   std::string profile;

@@ -12,14 +12,13 @@ namespace {
 void warn_of_what_waits(const Settings& old, const Settings& fresh) {
   const auto& a = old.storage;
   const auto& b = fresh.storage;
-  const bool storage = a.directory != b.directory || a.ring_bytes != b.ring_bytes ||
-                       a.dead_letter_bytes != b.dead_letter_bytes || a.raw_retention != b.raw_retention;
+  const bool storage = !(a == b);
   const bool api = old.api.port != fresh.api.port || old.api.socket_path != fresh.api.socket_path ||
                    old.api.address != fresh.api.address;
   const bool pipeline = old.pipeline.commit_interval != fresh.pipeline.commit_interval ||
                         old.pipeline.intake_capacity != fresh.pipeline.intake_capacity ||
                         old.pipeline.max_ahead != fresh.pipeline.max_ahead;
-  if (storage) log::warning("changes of [storage] take effect at the next restart");
+  if (storage) log::warning("changes of [storage] and [site] take effect at the next restart");
   if (api) log::warning("changes of [api] take effect at the next restart");
   if (pipeline) log::warning("changes of [pipeline] take effect at the next restart");
   if (!(old.replays == fresh.replays)) log::warning("changes of [[replay]] take effect at the next restart");

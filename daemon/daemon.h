@@ -6,12 +6,12 @@
 #include "api/gateway.h"
 #include "api/routes.h"
 #include "api/server.h"
-#include "daemon/directory_lock.h"
 #include "daemon/settings.h"
 #include "daemon/sources.h"
 #include "daemon/uplinks.h"
 #include "pipeline/pipeline.h"
 #include "pipeline/registry.h"
+#include "storage/directory_lock.h"
 #include "storage/store.h"
 
 namespace wattd::daemon {
@@ -42,7 +42,7 @@ class Daemon final : public api::Gateway, public pipeline::Listener {
 
   const SystemClock clock_;
   const Timestamp started_at_;
-  const DirectoryLock directory_lock_;
+  const storage::DirectoryLock directory_lock_;
   const std::string gateway_id_;
   storage::Store store_;
   pipeline::Registry registry_;

@@ -6,6 +6,8 @@
 #include <filesystem>
 #include <set>
 
+#include "telemetry/clock.h"
+
 namespace wattd::daemon {
 namespace {
 
@@ -17,10 +19,33 @@ storage::Options parse_storage(const config::Table& table) {
   storage.directory = table.text("directory", "/var/lib/wattd");
   storage.ring_bytes = table.bytes("ring", 1 << 20, 1024 * kGiB, storage.ring_bytes);
   storage.dead_letter_bytes = table.bytes("dead_letters", 64 << 10, 64 * kGiB, storage.dead_letter_bytes);
-  storage.raw_retention =
-      std::chrono::duration_cast<std::chrono::days>(table.duration("raw_retention", 24h, 24h * 3660, 24h * 90));
+  storage.wal_bytes = table.bytes("wal", 8 << 20, 64 * kGiB, storage.wal_bytes);
+  storage.database_bytes = table.bytes("database", 16 << 20, 16'000 * kGiB, storage.database_bytes);
+  storage.ballast_bytes = table.bytes("ballast", 0, 64 * kGiB, storage.ballast_bytes);
+  const auto days = [&](const char* key, std::chrono::days fallback) {
+    return std::chrono::duration_cast<std::chrono::days>(table.duration(key, 24h, 24h * 36'600, fallback));
+  };
+  storage.raw_retention = days("raw_retention", storage.raw_retention);
+  storage.hourly_retention = days("hourly_retention", storage.hourly_retention);
+  storage.daily_retention = days("daily_retention", storage.daily_retention);
+  storage.backup_directory = table.text("backup_directory", "");
+  storage.backups = static_cast<std::size_t>(table.integer("backups", 0, 366, 7));
+  if (storage.ring_bytes > storage.database_bytes / 2)
+    table.fail("ring", fmt::format("expected at most half of database, which is {} bytes", storage.database_bytes));
   table.reject_unknown_keys();
   return storage;
+}
+
+/// Whose hours, days and months a report has.
+std::string parse_zone(const config::Table& site) {
+  auto zone = site.text("zone", "UTC");
+  try {
+    const Calendar known(zone);
+  } catch (const std::invalid_argument&) {
+    site.fail("zone", fmt::format("is {:?}; expected an IANA time zone such as Europe/Berlin or Asia/Kolkata", zone));
+  }
+  site.reject_unknown_keys();
+  return zone;
 }
 
 std::vector<std::string> profile_directories(const config::Table& root) {
@@ -79,6 +104,8 @@ Settings load_settings(const std::string& path, bool must_exist) {
                                                 {"debug", log::Level::debug}},
                                                log::Level::info);
   settings.storage = parse_storage(root.table("storage"));
+  settings.storage.clock_is_trusted = clock_is_synchronised;
+  settings.storage.zone = parse_zone(root.table("site"));
   settings.pipeline = pipeline::parse_options(root.table("pipeline"));
   settings.pipeline.raw_retention = settings.storage.raw_retention;
   settings.registry = pipeline::parse_registry(root);

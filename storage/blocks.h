@@ -2,15 +2,15 @@
 #include <span>
 #include <vector>
 
+#include "storage/block.h"
 #include "storage/catalogue.h"
-#include "storage/segment.h"
 #include "telemetry/reading.h"
 
 namespace wattd::storage {
 
-/// Sorts readings into the blocks of as many segments as they need: one an hour, more when an hour has very many
-/// values. Series that are new get their numbers from the catalogue.
+/// Sorts readings into one block a device, devices in the order of their keys. Series that are new get their numbers
+/// from the catalogue.
 /// Errors: throws SqlError when a reading's device has no record.
-std::vector<std::vector<Block>> to_segments(std::span<const Reading> readings, Catalogue& catalogue);
+std::vector<Block> to_blocks(std::span<const Reading> readings, Catalogue& catalogue);
 
 }  // namespace wattd::storage

@@ -83,6 +83,9 @@ class ByteReader {
     if (number > remaining() / bytes_each) throw BadBytes("a count is larger than the bytes that follow");
     return static_cast<std::size_t>(number);
   }
+  /// What has not been read yet; rest_is() says how much of it is left.
+  std::span<const std::uint8_t> peek() const { return rest_; }
+  void rest_is(std::span<const std::uint8_t> rest) { rest_ = rest; }
   std::span<const std::uint8_t> take(std::size_t size) {
     if (size > rest_.size()) throw BadBytes("the bytes end too early");
     const auto taken = rest_.first(size);

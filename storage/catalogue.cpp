@@ -29,8 +29,8 @@ Catalogue::Catalogue(Database& database)
   while (devices.step()) devices_.emplace(devices.text(0), static_cast<std::uint32_t>(devices.integer(1)));
   Statement series(database_, "SELECT device_key, field, series_id FROM series");
   while (series.step()) {
-    series_[static_cast<std::uint32_t>(series.integer(0))].emplace(series.text(1),
-                                                                   static_cast<std::uint32_t>(series.integer(2)));
+    series_[static_cast<std::uint32_t>(series.integer(0))].series.emplace(
+        series.text(1), static_cast<std::uint32_t>(series.integer(2)));
   }
 }
 
@@ -60,9 +60,19 @@ std::uint32_t Catalogue::key_of(std::string_view device_id) const {
   return found->second;
 }
 
-std::uint32_t Catalogue::series_of(std::uint32_t device_key, std::string_view device_id, std::string_view field) {
+std::uint32_t Catalogue::series_of(std::uint32_t device_key, std::string_view device_id, std::string_view field,
+                                   std::size_t place) {
   auto& fields = series_[device_key];
-  if (const auto found = fields.find(field); found != fields.end()) return found->second;
+  auto& in_order = fields.in_order;
+  if (place < in_order.size() && in_order[place].first == field) return in_order[place].second;
+  const auto known = fields.series.find(field);
+  const auto id = known != fields.series.end() ? known->second : add_series(device_key, device_id, field);
+  if (place >= in_order.size()) in_order.resize(place + 1);
+  in_order[place] = {std::string(field), id};
+  return id;
+}
+
+std::uint32_t Catalogue::add_series(std::uint32_t device_key, std::string_view device_id, std::string_view field) {
   // The device type's schema knows best; a field may also be called after its measurand.
   auto name = measurand_of_ ? measurand_of_(device_id, field) : std::string{};
   if (name.empty()) name = field;
@@ -71,15 +81,20 @@ std::uint32_t Catalogue::series_of(std::uint32_t device_key, std::string_view de
   measurand ? put_series_.bind(name).bind(measurand->unit) : put_series_.bind_null().bind_null();
   put_series_.run();
   const auto id = static_cast<std::uint32_t>(database_.last_insert_rowid());
-  fields.emplace(std::string(field), id);
+  series_[device_key].series.emplace(std::string(field), id);
   added_.push_back({.device_key = device_key, .field = std::string(field)});
   return id;
 }
 
 void Catalogue::roll_back() {
   for (const auto& added : added_) {
-    if (added.device_id.empty()) series_[added.device_key].erase(added.field);
-    else devices_.erase(added.device_id);
+    if (added.device_id.empty()) {
+      auto& fields = series_[added.device_key];
+      fields.series.erase(added.field);
+      fields.in_order.clear();
+    } else {
+      devices_.erase(added.device_id);
+    }
   }
   added_.clear();
 }

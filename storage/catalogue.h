@@ -31,8 +31,10 @@ class Catalogue {
   /// Says what a field measures: the name of a measurand, empty for none. Asked once for each new series.
   using MeasurandOf = std::function<std::string(std::string_view device_id, std::string_view field)>;
   void set_measurands(MeasurandOf measurand_of) { measurand_of_ = std::move(measurand_of); }
-  /// The series of one field; a new one is added with its measurand and unit.
-  std::uint32_t series_of(std::uint32_t device_key, std::string_view device_id, std::string_view field);
+  /// The series of one field; a new one is added with its measurand and unit. `place` is the field's place in its
+  /// reading: devices say the same fields in the same order, so that nothing has to be looked up.
+  std::uint32_t series_of(std::uint32_t device_key, std::string_view device_id, std::string_view field,
+                          std::size_t place);
 
   /// Keeps what was added since the last call.
   void commit() { added_.clear(); }
@@ -45,9 +47,15 @@ class Catalogue {
     std::string field;             ///< of this field.
   };
 
+  struct Fields {
+    TextMap<std::uint32_t> series;
+    std::vector<std::pair<std::string, std::uint32_t>> in_order;  ///< As the last readings said them.
+  };
+  std::uint32_t add_series(std::uint32_t device_key, std::string_view device_id, std::string_view field);
+
   Database& database_;
   TextMap<std::uint32_t> devices_;
-  std::unordered_map<std::uint32_t, TextMap<std::uint32_t>> series_;
+  std::unordered_map<std::uint32_t, Fields> series_;
   std::vector<Added> added_;
   MeasurandOf measurand_of_;
   Statement put_device_;

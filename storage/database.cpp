@@ -6,6 +6,8 @@
 namespace wattd::storage {
 namespace {
 
+constexpr int kBusyTimeoutMs = 5000;
+
 [[noreturn]] void raise(sqlite3* handle, int code, std::string_view doing) {
   const char* why = handle != nullptr ? sqlite3_errmsg(handle) : sqlite3_errstr(code);
   throw SqlError(code, fmt::format("{}: {} ({})", doing, why, sqlite3_errstr(code)));
@@ -26,6 +28,11 @@ Error SqlError::to_error() const {
     case SQLITE_NOTADB: return {ErrorKind::corrupt, what()};
     default: return {ErrorKind::permanent, what()};
   }
+}
+
+bool SqlError::is_out_of_space() const {
+  return (code & 0xFF) == SQLITE_FULL || code == SQLITE_IOERR_WRITE || code == SQLITE_IOERR_TRUNCATE ||
+         code == SQLITE_IOERR_SHMSIZE || code == SQLITE_IOERR_SHMMAP;
 }
 
 void Statement::Finalize::operator()(sqlite3_stmt* statement) const { sqlite3_finalize(statement); }
@@ -66,6 +73,11 @@ Statement& Statement::bind(std::span<const std::uint8_t> blob) {
 
 Statement& Statement::bind_null() {
   check(sqlite3_bind_null(statement_.get(), next_parameter_++));
+  return *this;
+}
+
+Statement& Statement::bind_copy(const Statement& row, int column) {
+  check(sqlite3_bind_value(statement_.get(), next_parameter_++, sqlite3_column_value(row.statement_.get(), column)));
   return *this;
 }
 
@@ -116,12 +128,22 @@ Database::Database(const std::string& path, Mode mode) {
   const int code = sqlite3_open_v2(path.c_str(), &handle, flags, nullptr);
   handle_.reset(handle);
   if (code != SQLITE_OK) raise(handle, code, "open " + path);
-  sqlite3_busy_timeout(handle, 5000);
+  sqlite3_busy_timeout(handle, kBusyTimeoutMs);
   // A small cache each: the kernel's page cache holds the file, and this process has to stay small.
   execute("PRAGMA cache_size=-512");
   execute("PRAGMA temp_store=MEMORY");
   if (mode == Mode::reader) execute("PRAGMA query_only=ON");
+  // Instead of SQLite's own checkpoints: the store says when.
+  sqlite3_wal_hook(
+      handle,
+      [](void* pages, sqlite3*, const char*, int count) {
+        *static_cast<int*>(pages) = count;
+        return SQLITE_OK;
+      },
+      &log_pages_);
 }
+
+Database::~Database() = default;
 
 void Database::execute(const std::string& sql) {
   const int code = sqlite3_exec(handle_.get(), sql.c_str(), nullptr, nullptr, nullptr);
@@ -133,9 +155,31 @@ std::int64_t Database::pragma(const std::string& name) {
   return statement.step() ? statement.integer(0) : 0;
 }
 
+void Database::checkpoint_passively() {
+  int pages = 0;
+  int written = 0;
+  const int code = sqlite3_wal_checkpoint_v2(handle_.get(), nullptr, SQLITE_CHECKPOINT_PASSIVE, &pages, &written);
+  if (code == SQLITE_OK) log_pages_ = pages - written;
+}
+
+bool Database::checkpoint(std::chrono::milliseconds patience) {
+  sqlite3_busy_timeout(handle_.get(), static_cast<int>(patience.count()));
+  const int code = sqlite3_wal_checkpoint_v2(handle_.get(), nullptr, SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr);
+  sqlite3_busy_timeout(handle_.get(), kBusyTimeoutMs);
+  return code == SQLITE_OK;
+}
+
 std::int64_t Database::last_insert_rowid() const { return sqlite3_last_insert_rowid(handle_.get()); }
 
 void Database::release_memory() { sqlite3_db_release_memory(handle_.get()); }
+
+Transaction::Transaction(Database& database) : database_(database) {
+  if (!database_.begin_) {
+    database_.begin_ = std::make_unique<Statement>(database_, "BEGIN IMMEDIATE");
+    database_.commit_ = std::make_unique<Statement>(database_, "COMMIT");
+  }
+  database_.begin_->run();
+}
 
 Transaction::~Transaction() {
   if (!open_) return;
@@ -147,7 +191,7 @@ Transaction::~Transaction() {
 }
 
 void Transaction::commit() {
-  database_.execute("COMMIT");
+  database_.commit_->run();
   open_ = false;
 }
 

@@ -1,4 +1,5 @@
 #pragma once
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -20,6 +21,8 @@ namespace wattd::storage {
 struct SqlError : std::runtime_error {
   SqlError(int result_code, const std::string& what) : std::runtime_error(what), code(result_code) {}
   int code;
+  /// Whether it failed for want of space, or so that it may be that.
+  bool is_out_of_space() const;
   /// The consequence: full disks and I/O errors are `retry`, damaged files `corrupt`, the rest `permanent`.
   Error to_error() const;
 };
@@ -39,6 +42,8 @@ class Statement {
   Statement& bind(Timestamp at) { return bind(to_unix_us(at)); }
   Statement& bind_null();
   Statement& bind(const std::optional<Timestamp>& at) { return at ? bind(*at) : bind_null(); }
+  /// Binds what stands in a column of another statement's row.
+  Statement& bind_copy(const Statement& row, int column);
   /// Binds NULL for an empty text.
   Statement& bind_or_null(std::string_view text) { return text.empty() ? bind_null() : bind(text); }
 
@@ -77,10 +82,20 @@ class Database {
   /// Opens, or as a writer creates, the file.
   /// Errors: throws SqlError.
   Database(const std::string& path, Mode mode);
+  ~Database();
+  Database(const Database&) = delete;
+  Database& operator=(const Database&) = delete;
 
   void execute(const std::string& sql);
   std::int64_t pragma(const std::string& name);
   std::int64_t last_insert_rowid() const;
+  /// Pages of the write-ahead log that have not been written back, as of this connection's last commit.
+  int log_pages() const { return log_pages_; }
+  /// Writes back what no reader needs any more; waits for nobody. The next commit begins the log anew if that was all.
+  void checkpoint_passively();
+  /// Writes the log back into the file and empties it, where nobody reads from it.
+  /// False when somebody does; waits for them no longer than `patience`.
+  bool checkpoint(std::chrono::milliseconds patience);
   /// Gives cached pages back to the system.
   void release_memory();
   sqlite3* handle() { return handle_.get(); }
@@ -89,13 +104,16 @@ class Database {
   struct Close {
     void operator()(sqlite3* handle) const;
   };
+  friend class Transaction;
+  int log_pages_ = 0;
   std::unique_ptr<sqlite3, Close> handle_;
+  std::unique_ptr<Statement> begin_, commit_;
 };
 
 /// Rolls back unless told to commit.
 class Transaction {
  public:
-  explicit Transaction(Database& database) : database_(database) { database_.execute("BEGIN IMMEDIATE"); }
+  explicit Transaction(Database& database);
   ~Transaction();
   Transaction(const Transaction&) = delete;
   Transaction& operator=(const Transaction&) = delete;

@@ -8,22 +8,33 @@
 
 #include "storage/database.h"
 #include "storage/group.h"
+#include "storage/history.h"
 #include "storage/rollup.h"
-#include "storage/segment.h"
 #include "telemetry/error.h"
 #include "telemetry/reading.h"
 
 namespace wattd::storage {
 
-/// A half-open range of time, [from, to).
-struct TimeRange {
-  Timestamp from;
-  Timestamp to;
-};
+using wattd::TimeRange;
 
-enum class Aggregate { mean, min, max, sum, count, first, last };
+enum class Aggregate { mean, min, max, sum, count, first, last, energy };
 std::optional<Aggregate> aggregate_from(std::string_view text);
-double value_of(const Rollup& rollup, Aggregate aggregate);
+/// Units: the series' own; energy in kWh (kvarh, kVAh). Nothing where there is nothing: no sample, no counter.
+std::optional<double> value_of(const Rollup& rollup, Aggregate aggregate);
+
+/// How long the buckets of an aggregation are: hours, days and months are those of the site's clock.
+struct Step {
+  enum class Unit { fixed, hour, day, month, whole };
+  Unit unit = Unit::fixed;
+  std::chrono::microseconds length{};  ///< Of fixed ones, which are aligned to 1970 UTC.
+
+  static Step of(std::chrono::microseconds length) { return {Unit::fixed, length}; }
+  static Step hours() { return {Unit::hour, {}}; }
+  static Step days() { return {Unit::day, {}}; }
+  static Step months() { return {Unit::month, {}}; }
+  /// One bucket for the whole range: its statistics.
+  static Step whole() { return {Unit::whole, {}}; }
+};
 
 /// What stood in a device's record when a reading carried that version of it.
 struct DeviceVersion {
@@ -41,10 +52,25 @@ struct SeriesInfo {
   std::string unit;
 };
 
+/// How far a sink has read. Within what chunks say of segments that the ring has overwritten, `round` and `chunk`
+/// tell the place; a sink that begins again without them gets some readings twice.
+struct Position {
+  std::uint64_t seq = 0;  ///< Everything up to here.
+  std::uint64_t round = 0;
+  std::int64_t chunk = 0;
+  bool operator==(const Position&) const = default;
+};
+
 /// Readings in the order of their segments, for a sink.
 struct Batch {
-  std::uint64_t last_seq = 0;  ///< 0: there is nothing after the cursor.
+  Position end;  ///< Where the next batch begins; the same as asked for when there is nothing more.
   std::vector<Reading> readings;
+};
+
+/// The newest value of a series.
+struct Latest {
+  SeriesInfo series;
+  Sample sample;
 };
 
 struct StoredDeadLetter {
@@ -55,7 +81,7 @@ struct StoredDeadLetter {
 };
 
 /// Reads the database beside the writer, from a connection of its own.
-/// Transactions are short: no call holds one longer than it takes to copy a segment.
+/// Transactions are short: no call holds one longer than it takes to copy 256 kB, and none while others are waited for.
 /// Threads: one a Reader. Errors of every call: retry or corrupt, as for Store.
 class Reader {
  public:
@@ -69,16 +95,26 @@ class Reader {
   /// Shape: at most `limit` readings, the earliest of the range; a stamp that came twice is one reading.
   Result<std::vector<Reading>> readings(const std::string& device_id, const std::vector<std::string>& fields,
                                         TimeRange range, std::size_t limit);
-  /// Buckets of `interval`, aligned to 1970 UTC, empty ones left out; whole hours and days come from rollups.
-  Result<std::vector<Rollup>> aggregate(const Series& series, TimeRange range, std::chrono::microseconds interval,
-                                        std::size_t limit);
+  /// The same, given to `visit` one after the other as they are read; false stops.
+  /// Shape: bounded memory, whatever the range.
+  Result<void> visit(const std::string& device_id, const std::vector<std::string>& fields, TimeRange range,
+                     const std::function<bool(Reading)>& visit);
+  /// Buckets in order of time, empty ones left out; whole hours and days come from rollups.
+  /// Shape: at most `limit`, the earliest of the range.
+  Result<std::vector<Rollup>> aggregate(const Series& series, TimeRange range, Step step, std::size_t limit);
+  /// What a counter counted in the range, in order of time; the first and the last may reach beyond it.
+  Result<std::vector<Increment>> increments(const Series& series, TimeRange range);
+  const Calendar& calendar() const { return calendar_; }
+  /// The newest value of every series of a device that said anything within its last chunks.
+  Result<std::vector<Latest>> latest(const std::string& device_id);
   /// The series of a device, in the order in which they first came.
   Result<std::vector<SeriesInfo>> series_of(const std::string& device_id);
   /// Distinct numeric samples stored in the range, over all series.
   Result<std::uint64_t> count_samples(TimeRange range);
 
-  /// Whole segments after `after_seq` until about `max_readings` are together.
-  Result<Batch> batch_after(std::uint64_t after_seq, std::size_t max_readings);
+  /// What comes after a position, until about `max_readings` are together: from segments, or from chunks where the
+  /// ring has overwritten them.
+  Result<Batch> batch_after(const Position& position, std::size_t max_readings);
   Result<DeviceVersion> device_version(const std::string& device_id, std::uint32_t version);
 
   Result<std::vector<StoredDeadLetter>> dead_letters(std::size_t limit, std::int64_t before_id);
@@ -86,24 +122,34 @@ class Reader {
   Result<std::vector<Alert>> alerts(const std::string& status, const std::string& device_id, std::size_t limit);
 
  private:
-  struct SeriesName {
-    std::string device_id;
-    std::string field;
+  struct Place {
+    std::uint32_t device_key = 0;
+    std::uint32_t series_id = 0;
   };
-
-  const SeriesName& name_of(std::uint32_t series_id);
+  const std::string& field_of(std::uint32_t series_id);
   const std::string& device_of(std::uint32_t device_key);
-  std::optional<std::uint32_t> find_series(const Series& series);
-  /// The hours within the range that hold segments, oldest first.
-  std::vector<std::int64_t> hours_in(TimeRange range);
-  void for_each_block(std::int64_t hour, const WantsSeries& wants, const std::function<void(const Block&)>& visit);
-  void add_reading(const Block& block, std::size_t row, Reading& reading);
-  std::vector<Rollup> stored_rollups(std::uint32_t series_id, TimeRange range, const char* table);
-  /// Buckets of at most an hour, or the hour that has no rollup yet, from raw samples.
-  std::vector<Rollup> raw_buckets(std::uint32_t series_id, TimeRange range, std::chrono::microseconds interval);
+  std::optional<std::uint32_t> find_device(const std::string& device_id);
+  std::optional<Place> find_series(const Series& series);
+  Reading reading_of(const Block& block, std::size_t row);
+  void add_readings(const Block& block, std::vector<Reading>& readings);
+  void add_from_chunks(const Position& position, std::uint64_t ring_first, std::size_t max_readings, Batch& batch);
+  std::uint64_t first_in_ring();
+
+  TimeRange bucket_of(Timestamp at, const Step& step, TimeRange range) const;
+  std::vector<Rollup> raw_buckets(const Place& place, TimeRange range, const Step& step, TimeRange whole,
+                                  const std::optional<Block>& tail);
+  std::vector<Rollup> hourly_buckets(const Place& place, TimeRange range, const Step& step);
+  std::vector<TimeRange> hours_to_compute(const Place& place, TimeRange range, const std::optional<Block>& tail);
+  void add_energy(const Place& place, TimeRange range, const std::optional<Block>& tail,
+                  const std::function<void(const Increment&)>& visit);
+  using HoursOf = std::map<Timestamp, std::pair<Rollup, TimeRange>>;  ///< By their beginning, with what they cover.
+  void count_energy_anew(const Place& place, TimeRange range, const std::optional<Block>& tail, HoursOf& hours);
+  bool has_whole_hours(TimeRange range) const;
 
   Database database_;
-  std::unordered_map<std::uint32_t, SeriesName> names_;
+  Calendar calendar_;
+  History history_;
+  std::unordered_map<std::uint32_t, std::string> fields_;
   std::unordered_map<std::uint32_t, std::string> devices_;
   std::map<std::pair<std::string, std::uint32_t>, DeviceVersion> versions_;
 };

@@ -1,125 +1,405 @@
 #include "storage/rollup.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
 #include <map>
-#include <set>
 
-#include "storage/segment.h"
+#include "storage/bytes.h"
+#include "storage/state.h"
 #include "telemetry/log.h"
+#include "telemetry/measurand.h"
 
 namespace wattd::storage {
 namespace {
 
-using SamplesByTime = std::map<Timestamp, double>;
-constexpr std::size_t kSeriesAtOnce = 64;  // bounds the memory of an hour with thousands of series
+using namespace std::chrono_literals;
 
-/// Calls `visit` with every segment of the hour, oldest first.
-template <class Visit>
-void for_each_segment(Database& database, std::int64_t hour, std::int64_t from_seq, const WantsSeries& wants,
-                      Visit visit) {
-  Statement row(database, "SELECT seq, body FROM segments WHERE hour=? AND seq>=? ORDER BY seq");
-  row.bind(hour).bind(from_seq);
-  while (row.step()) {
-    const auto blocks = decode_segment(row.blob(1), wants);
-    if (blocks) visit(*blocks);
-    else
-      log::error("a segment is damaged and left out of the rollups: " + blocks.error().message,
-                 {{"SEGMENT", std::to_string(row.integer(0))}});
+constexpr auto kLongestGap = 24h * 400;  // a counter that was silent for longer counts in the hour it speaks again
+constexpr auto kGap = 15min;             // what was counted over a longer silence is only reckoned to an hour
+constexpr int kStillOneInterval = 3;     // times the usual one: a gap up to this is no gap
+
+constexpr double kMost = std::numeric_limits<double>::max();
+
+constexpr const char* kColumns = "start, count, min, max, sum, first, last, ifnull(coverage, 0), energy, quality";
+
+Rollup rollup_from(const Statement& row) {
+  Rollup rollup{row.time(0), row.integer(1), row.real(2), row.real(3),
+                row.real(4), row.real(5),    row.real(6), row.real(7)};
+  if (!row.is_null(8)) rollup.milli = row.integer(8);
+  rollup.quality = static_cast<Quality>(row.integer(9));
+  return rollup;
+}
+
+void bind(Statement& put, std::uint32_t series_id, const Rollup& rollup) {
+  put.bind(std::int64_t{series_id}).bind(rollup.start).bind(rollup.count).bind(rollup.min).bind(rollup.max);
+  put.bind(rollup.sum).bind(rollup.first).bind(rollup.last).bind(rollup.coverage);
+  put.bind(std::int64_t{static_cast<std::uint16_t>(rollup.quality)});
+  rollup.milli ? put.bind(*rollup.milli) : put.bind_null();
+}
+
+/// One hour of one series while it is being computed.
+struct Hour {
+  TimeRange range;
+  bool touched = false;  ///< Its samples are counted anew; else only what its counter counted.
+  Rollup rollup;
+  std::optional<Counter::State> state;  ///< Of the counter at its end.
+  std::vector<std::int64_t> at_us;
+};
+
+/// One series over the hours that are computed together.
+struct Walk {
+  SeriesRules series;
+  std::map<Timestamp, Hour> hours;  ///< By their beginning.
+  std::optional<Counter> counter;
+  Timestamp from;           ///< Where its samples begin to matter.
+  Timestamp settled_until;  ///< Its counter is known up to here.
+};
+
+std::int64_t usual_interval(const std::map<Timestamp, Hour>& hours) {
+  std::vector<std::int64_t> gaps;
+  for (const auto& [start, hour] : hours) {
+    for (std::size_t i = 1; i < hour.at_us.size(); ++i) gaps.push_back(hour.at_us[i] - hour.at_us[i - 1]);
   }
+  if (gaps.empty()) return 0;
+  const auto middle = gaps.begin() + std::ssize(gaps) / 2;
+  std::ranges::nth_element(gaps, middle);
+  return *middle;
 }
 
-std::vector<std::uint32_t> series_in(Database& database, std::int64_t hour, std::int64_t from_seq) {
-  std::set<std::uint32_t> found;
-  const auto note = [&](std::uint32_t id) {
-    found.insert(id);
-    return false;
-  };
-  for_each_segment(database, hour, from_seq, note, [](const auto&) {});
-  return {found.begin(), found.end()};
+/// A sample stands for the time to the next one, unless that is long in coming.
+double coverage_of(const Hour& hour, std::int64_t interval) {
+  if (hour.at_us.empty()) return 0;
+  const auto length = (hour.range.to - hour.range.from).count();
+  if (interval == 0) interval = length;
+  const auto span = [&](std::int64_t gap) { return gap <= kStillOneInterval * interval ? gap : interval; };
+  auto covered = std::min(hour.at_us.front() - to_unix_us(hour.range.from), interval);
+  for (std::size_t i = 1; i < hour.at_us.size(); ++i) covered += span(hour.at_us[i] - hour.at_us[i - 1]);
+  covered += std::min(to_unix_us(hour.range.to) - hour.at_us.back(), interval);
+  return std::min(1.0, static_cast<double>(covered) / static_cast<double>(length));
 }
 
-void collect(const Block& block, std::map<std::uint32_t, SamplesByTime>& samples) {
-  for (const auto& column : block.columns) {
-    auto& series = samples[column.series_id];
-    for (std::size_t i = 0; i < column.values.size(); ++i) {
-      const auto value = column.present[i] ? as_number(column.values[i]) : std::nullopt;
-      if (value && std::isfinite(*value)) series.insert_or_assign(block.at[i], *value);
+class HourlyRollups {
+ public:
+  HourlyRollups(Database& database, const Calendar& calendar, std::uint32_t device_key)
+      : database_(database),
+        calendar_(calendar),
+        device_key_(device_key),
+        series_(load_series_rules(database, device_key)),
+        put_(database,
+             "INSERT OR REPLACE INTO rollups_hourly (series_id, start, count, min, max, sum, first, last, coverage, "
+             "quality, energy, counter) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)"),
+        stored_(database, fmt::format("SELECT {} FROM rollups_hourly WHERE series_id=? AND start=?", kColumns)) {}
+
+  /// Computes a run of hours that follow each other, more or less, and returns the hours that have to follow.
+  std::vector<TimeRange> run(const std::vector<TimeRange>& hours);
+  const std::vector<Timestamp>& written() const { return written_; }
+
+ private:
+  Walk begin(const SeriesRules& series, const std::vector<TimeRange>& hours);
+  void take(Walk& walk, const Column& column, const Block& block, std::size_t row);
+  void count(Walk& walk, std::span<const Increment> increments);
+  void finish(Walk& walk, std::vector<TimeRange>& next);
+  void write(Walk& walk, Hour& hour, std::int64_t interval);
+  std::optional<Timestamp> next_hour(std::uint32_t series_id, Timestamp from);
+
+  Database& database_;
+  const Calendar& calendar_;
+  std::uint32_t device_key_;
+  std::vector<SeriesRules> series_;
+  Statement put_;
+  Statement stored_;
+  std::vector<Timestamp> written_;
+};
+
+Walk HourlyRollups::begin(const SeriesRules& series, const std::vector<TimeRange>& hours) {
+  Walk walk{.series = series, .hours = {}, .counter = {}, .from = hours.front().from, .settled_until = {}};
+  for (const auto& hour : hours) walk.hours.emplace(hour.from, Hour{.range = hour, .touched = true});
+  if (!series.counter) return walk;
+  auto state = counter_before(database_, series.series_id, walk.from);
+  // The hour in which the counter was heard last gets what was counted since, and so does every hour between.
+  if (state.accepted && walk.from - state.accepted->at < kLongestGap) {
+    for (auto at = calendar_.hour_of(state.accepted->at); at.from < walk.from; at = calendar_.hour_of(at.to))
+      walk.hours.emplace(at.from, Hour{.range = at});
+    walk.from = walk.hours.begin()->first;
+    state = counter_before(database_, series.series_id, walk.from);
+  }
+  walk.counter.emplace(series.rules, std::move(state));
+  walk.settled_until = walk.from;
+  return walk;
+}
+
+void HourlyRollups::take(Walk& walk, const Column& column, const Block& block, std::size_t row) {
+  const auto value = column.values.number(row);
+  const auto at = from_unix_us(block.at_us[row]);
+  if (!value || !std::isfinite(*value) || at < walk.from) return;
+  auto hour = walk.hours.upper_bound(at);
+  const bool inside = hour != walk.hours.begin() && (--hour)->second.range.contains(at);
+  if (inside && hour->second.touched) {
+    hour->second.rollup.add(*value);
+    hour->second.rollup.quality |= column.quality(row) | block.quality(row);
+    hour->second.at_us.push_back(block.at_us[row]);
+  }
+  if (!walk.counter) return;
+  count(walk, walk.counter->take({at, *value}, column.quality(row) | block.quality(row)));
+  if (inside) hour->second.state = walk.counter->state();
+}
+
+void HourlyRollups::count(Walk& walk, std::span<const Increment> increments) {
+  for (const auto& increment : increments) {
+    walk.settled_until = increment.to;
+    auto hour = walk.hours.upper_bound(increment.from);
+    if (hour != walk.hours.begin()) --hour;
+    for (; hour != walk.hours.end() && hour->first < increment.to; ++hour) {
+      auto& rollup = hour->second.rollup;
+      if (hour->second.range.to <= increment.from) continue;
+      rollup.milli = rollup.milli.value_or(0) + increment.within(hour->second.range);
+      rollup.quality |= increment.quality;
+      const bool whole = increment.from >= hour->first && increment.to <= hour->second.range.to;
+      if (!whole && increment.to - increment.from > kGap) rollup.quality |= Quality::estimated;
     }
   }
 }
 
-void put(Statement& statement, std::uint32_t series_id, const Rollup& rollup) {
-  statement.bind(std::int64_t{series_id}).bind(rollup.start).bind(rollup.count).bind(rollup.min).bind(rollup.max);
-  statement.bind(rollup.sum).bind(rollup.first).bind(rollup.last).run();
+std::optional<Timestamp> HourlyRollups::next_hour(std::uint32_t series_id, Timestamp from) {
+  Statement row(
+      database_,
+      "SELECT start FROM rollups_hourly WHERE series_id=? AND start>=? AND counter IS NOT NULL ORDER BY start "
+      "LIMIT 1");
+  row.bind(std::int64_t{series_id}).bind(from);
+  return row.step() ? std::optional(row.time(0)) : std::nullopt;
 }
 
-void roll_up_day(Database& database, std::uint32_t series_id, Timestamp day, Statement& put_daily) {
-  Statement hours(database,
-                  "SELECT count, min, max, sum, first, last FROM rollups_hourly WHERE series_id=? AND start>=? AND "
-                  "start<? ORDER BY start");
-  hours.bind(std::int64_t{series_id}).bind(day).bind(day + std::chrono::days{1});
-  Rollup daily{.start = day};
-  while (hours.step()) {
-    daily.add(Rollup{day, hours.integer(0), hours.real(1), hours.real(2), hours.real(3), hours.real(4), hours.real(5)});
+void HourlyRollups::write(Walk& walk, Hour& hour, std::int64_t interval) {
+  auto& rollup = hour.rollup;
+  rollup.start = hour.range.from;
+  stored_.bind(std::int64_t{walk.series.series_id}).bind(rollup.start);
+  std::optional<Rollup> old;
+  if (stored_.step()) old = rollup_from(stored_);
+  stored_.reset();
+  if (hour.touched) {
+    rollup.coverage = coverage_of(hour, interval);
+  } else if (old) {
+    old->milli = rollup.milli;
+    old->quality |= rollup.quality;
+    rollup = *old;
   }
-  if (daily.count > 0) put(put_daily, series_id, daily);
+  if (rollup.count == 0 && rollup.milli.value_or(0) == 0 && !hour.state && !old) return;
+  bind(put_, walk.series.series_id, rollup);
+  hour.state ? put_.bind(std::span<const std::uint8_t>(encode_counter(*hour.state))) : put_.bind_null();
+  put_.run();
+  written_.push_back(rollup.start);
 }
 
-Rollup stored_hour(Database& database, std::uint32_t series_id, Timestamp start) {
-  Statement row(database, "SELECT count, min, max, sum, first, last FROM rollups_hourly WHERE series_id=? AND start=?");
-  row.bind(std::int64_t{series_id}).bind(start);
-  if (!row.step()) return {.start = start};
-  return {start, row.integer(0), row.real(1), row.real(2), row.real(3), row.real(4), row.real(5)};
+void HourlyRollups::finish(Walk& walk, std::vector<TimeRange>& next) {
+  const auto interval = usual_interval(walk.hours);
+  if (walk.counter) {
+    auto& last = walk.hours.rbegin()->second;
+    const auto before = counter_before(database_, walk.series.series_id, last.range.to);
+    for (auto& [start, hour] : walk.hours) write(walk, hour, interval);
+    // Where the counter stands otherwise than was thought, what follows has to be counted anew.
+    const auto after = counter_before(database_, walk.series.series_id, last.range.to);
+    if (before == after) return;
+    if (const auto follows = next_hour(walk.series.series_id, last.range.to))
+      next.push_back(calendar_.hour_of(*follows));
+    return;
+  }
+  for (auto& [start, hour] : walk.hours) write(walk, hour, interval);
+}
+
+std::vector<TimeRange> HourlyRollups::run(const std::vector<TimeRange>& hours) {
+  std::map<std::uint32_t, Walk> walks;
+  auto from = hours.front().from;
+  const auto to = hours.back().to;
+  for (const auto& series : series_) {
+    auto walk = begin(series, hours);
+    from = std::min(from, walk.from);
+    walks.emplace(series.series_id, std::move(walk));
+  }
+  History(database_).visit_chunks(device_key_, {from, kAlways.to}, {}, [&](const Block& block) {
+    for (const auto& column : block.columns) {
+      const auto walk = walks.find(column.series_id);
+      if (walk == walks.end()) continue;
+      for (std::size_t row = 0; row < block.rows(); ++row) {
+        if (from_unix_us(block.at_us[row]) >= to && (!walk->second.counter || walk->second.settled_until >= to)) break;
+        if (column.has(row)) take(walk->second, column, block, row);
+      }
+    }
+    if (from_unix_us(block.at_us.back()) < to) return true;
+    return std::ranges::any_of(walks, [&](const auto& walk) {
+      return walk.second.counter && walk.second.counter->state().accepted && walk.second.settled_until < to;
+    });
+  });
+  std::vector<TimeRange> next;
+  for (auto& [id, walk] : walks) finish(walk, next);
+  return next;
+}
+
+/// Splits hours into runs without long gaps.
+std::vector<std::vector<TimeRange>> runs_of(std::vector<TimeRange> hours) {
+  std::ranges::sort(hours, {}, &TimeRange::from);
+  hours.erase(std::ranges::unique(hours).begin(), hours.end());
+  std::vector<std::vector<TimeRange>> runs;
+  for (const auto& hour : hours) {
+    if (runs.empty() || hour.from > runs.back().back().to) runs.emplace_back();
+    runs.back().push_back(hour);
+  }
+  return runs;
 }
 
 }  // namespace
 
-void Rollup::add(double value) { add(Rollup{start, 1, value, value, value, value, value}); }
-
-void Rollup::add(const Rollup& later) {
-  if (count == 0) {
-    const auto kept = start;
-    *this = later;
-    start = kept;
-    return;
-  }
-  count += later.count;
-  min = std::min(min, later.min);
-  max = std::max(max, later.max);
+void Rollup::add(double value) {
+  if (count == 0) min = max = first = value;
+  min = std::min(min, value);
+  max = std::max(max, value);
   // Huge values must not make a sum that no database holds: infinities of both signs would add up to no number.
-  constexpr double kMost = std::numeric_limits<double>::max();
-  sum = std::clamp(sum + later.sum, -kMost, kMost);
-  last = later.last;
+  sum = std::clamp(sum + value, -kMost, kMost);
+  last = value;
+  ++count;
 }
 
-void roll_up_hour(Database& database, std::int64_t hour, std::int64_t from_seq) {
-  Statement floor(database, "SELECT hour FROM ring_floor");
-  const bool add_only = floor.step() && hour <= floor.integer(0);
-  if (!add_only) from_seq = 0;
-  const Timestamp start{std::chrono::hours{hour}};
-  const Timestamp day = std::chrono::floor<std::chrono::days>(start);
-  Statement put_hourly(database, "INSERT OR REPLACE INTO rollups_hourly VALUES (?,?,?,?,?,?,?,?)");
-  Statement put_daily(database, "INSERT OR REPLACE INTO rollups_daily VALUES (?,?,?,?,?,?,?,?)");
-  const auto all = series_in(database, hour, from_seq);
-  for (std::size_t from = 0; from < all.size(); from += kSeriesAtOnce) {
-    const auto first = all.begin() + static_cast<std::ptrdiff_t>(from);
-    const std::set<std::uint32_t> some(first,
-                                       first + static_cast<std::ptrdiff_t>(std::min(kSeriesAtOnce, all.size() - from)));
-    std::map<std::uint32_t, SamplesByTime> samples;
-    for_each_segment(
-        database, hour, from_seq, [&](std::uint32_t id) { return some.contains(id); },
-        [&](const std::vector<Block>& blocks) {
-          for (const auto& block : blocks) collect(block, samples);
-        });
-    for (const auto& [series_id, series] : samples) {
-      auto rollup = add_only ? stored_hour(database, series_id, start) : Rollup{.start = start};
-      for (const auto& [at, value] : series) rollup.add(value);
-      if (rollup.count == 0) continue;
-      put(put_hourly, series_id, rollup);
-      roll_up_day(database, series_id, day, put_daily);
+void Rollup::add(const Rollup& later) {
+  quality |= later.quality;
+  if (later.milli) milli = milli.value_or(0) + *later.milli;
+  if (later.count == 0) return;
+  min = count == 0 ? later.min : std::min(min, later.min);
+  max = count == 0 ? later.max : std::max(max, later.max);
+  first = count == 0 ? later.first : first;
+  sum = std::clamp(sum + later.sum, -kMost, kMost);
+  last = later.last;
+  count += later.count;
+}
+
+std::vector<SeriesRules> load_series_rules(Database& database, std::uint32_t device_key) {
+  Statement row(database,
+                "SELECT series_id, ifnull(measurand,''), ifnull(modulus,0), ifnull(most_an_hour,0), "
+                "ifnull(resolution,0) FROM series WHERE device_key=? ORDER BY series_id");
+  row.bind(std::int64_t{device_key});
+  std::vector<SeriesRules> series;
+  while (row.step()) {
+    const auto measurand = find_measurand(row.text(1));
+    series.push_back({.series_id = static_cast<std::uint32_t>(row.integer(0)),
+                      .counter = measurand && measurand->counter,
+                      .rules = {row.real(2), row.real(3), row.real(4)}});
+  }
+  return series;
+}
+
+std::vector<std::uint8_t> encode_counter(const Counter::State& state) {
+  ByteWriter out;
+  const auto write = [&](const CounterReading& reading) {
+    out.zigzag_varint(to_unix_us(reading.at));
+    out.real(reading.value);
+  };
+  out.byte(static_cast<std::uint8_t>(state.accepted ? 1 + state.held.size() : 0));
+  if (state.accepted) write(*state.accepted);
+  for (const auto& held : state.held) write(held);
+  return std::move(out.bytes());
+}
+
+Counter::State decode_counter(std::span<const std::uint8_t> bytes) {
+  Counter::State state;
+  try {
+    ByteReader in(bytes);
+    const auto count = in.byte();
+    for (int i = 0; i < count; ++i) {
+      const auto at = from_unix_us(in.zigzag_varint());
+      const CounterReading reading{at, in.real()};
+      if (i == 0) state.accepted = reading;
+      else state.held.push_back(reading);
     }
+  } catch (const BadBytes& problem) {
+    log::error(fmt::format("the state of a counter is damaged and begins anew: {}", problem.what()));
+    return {};
+  }
+  return state;
+}
+
+Counter::State counter_before(Database& database, std::uint32_t series_id, Timestamp at) {
+  Statement row(
+      database,
+      "SELECT counter FROM rollups_hourly WHERE series_id=? AND start<? AND counter IS NOT NULL ORDER BY start "
+      "DESC LIMIT 1");
+  row.bind(std::int64_t{series_id}).bind(at);
+  return row.step() ? decode_counter(row.blob(0)) : Counter::State{};
+}
+
+std::vector<Rollup> stored_rollups(Database& database, std::uint32_t series_id, TimeRange range, const char* table) {
+  Statement row(database, fmt::format("SELECT {} FROM {} WHERE series_id=? AND start>=? AND start<? ORDER BY start",
+                                      kColumns, table));
+  row.bind(std::int64_t{series_id}).bind(range.from).bind(range.to);
+  std::vector<Rollup> rollups;
+  while (row.step()) rollups.push_back(rollup_from(row));
+  return rollups;
+}
+
+void roll_up_day(Database& database, std::uint32_t device_key, TimeRange day) {
+  Statement put(database,
+                "INSERT OR REPLACE INTO rollups_daily (series_id, start, count, min, max, sum, first, last, coverage, "
+                "quality, energy) VALUES (?,?,?,?,?,?,?,?,?,?,?)");
+  for (const auto& series : load_series_rules(database, device_key)) {
+    const auto hours = stored_rollups(database, series.series_id, day, "rollups_hourly");
+    if (hours.empty()) continue;
+    Rollup daily{.start = day.from};
+    double covered_hours = 0;
+    for (const auto& hour : hours) daily.add(hour), covered_hours += hour.coverage;
+    daily.coverage =
+        std::min(1.0, covered_hours / std::chrono::duration<double, std::ratio<3600>>(day.to - day.from).count());
+    bind(put, series.series_id, daily);
+    put.run();
+  }
+}
+
+void add_to_kept(Database& database, const Calendar& calendar, const Block& late) {
+  Statement find(database,
+                 fmt::format("SELECT {}, counter FROM rollups_hourly WHERE series_id=? AND start=?", kColumns));
+  Statement put(database,
+                "INSERT OR REPLACE INTO rollups_hourly (series_id, start, count, min, max, sum, first, last, coverage, "
+                "quality, energy, counter) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)");
+  for (const auto& column : late.columns) {
+    for (std::size_t row = 0; row < late.rows(); ++row) {
+      const auto value = column.has(row) ? column.values.number(row) : std::nullopt;
+      if (!value || !std::isfinite(*value)) continue;
+      Rollup rollup{.start = calendar.hour_of(from_unix_us(late.at_us[row])).from};
+      std::vector<std::uint8_t> counter;
+      find.bind(std::int64_t{column.series_id}).bind(rollup.start);
+      if (find.step()) {
+        rollup = rollup_from(find);
+        counter.assign(find.blob(10).begin(), find.blob(10).end());
+      }
+      find.reset();
+      rollup.add(*value);
+      bind(put, column.series_id, rollup);
+      counter.empty() ? put.bind_null() : put.bind(std::span<const std::uint8_t>(counter));
+      put.run();
+    }
+  }
+}
+
+void roll_up(Database& database, const Calendar& calendar, std::uint32_t device_key, std::vector<TimeRange> hours,
+             Timestamp now) {
+  if (hours.empty()) return;
+  HourlyRollups rollups(database, calendar, device_key);
+  while (!hours.empty()) {
+    std::vector<TimeRange> next;
+    for (const auto& run : runs_of(std::move(hours))) {
+      const auto more = rollups.run(run);
+      next.insert(next.end(), more.begin(), more.end());
+    }
+    hours = std::move(next);
+  }
+  std::vector<TimeRange> days;
+  for (const auto start : rollups.written()) {
+    const auto day = calendar.day_of(start);
+    if (std::ranges::find(days, day) == days.end()) days.push_back(day);
+  }
+  Statement wait(database, "INSERT OR IGNORE INTO rollup_pending VALUES (?,?,?)");
+  for (const auto& day : days) {
+    if (day.to < now) roll_up_day(database, device_key, day);
+    else wait.bind(std::int64_t{device_key}).bind(day.from).bind(day.to).run();
   }
 }
 

@@ -1,25 +1,61 @@
 #pragma once
+#include <optional>
+#include <span>
+#include <vector>
+
 #include "storage/database.h"
+#include "storage/history.h"
+#include "telemetry/calendar.h"
+#include "telemetry/counter.h"
 
 namespace wattd::storage {
 
-/// What a series did within an hour or a day. Samples that share a timestamp count once, with the newest value.
+/// What a series did within a range of time. Samples that share a timestamp count once, with the newest value.
 struct Rollup {
   Timestamp start{};
   std::int64_t count = 0;
   double min = 0, max = 0, sum = 0, first = 0, last = 0;
+  double coverage = 0;                     ///< The share of the range that readings stand for, 0 to 1.
+  std::optional<std::int64_t> milli = {};  ///< What a counter counted, in milliwatt-hours for kWh.
+  Quality quality = Quality::good;         ///< Every flag that a sample carries, and those of the counting.
   bool operator==(const Rollup&) const = default;
 
   /// Takes the next sample in order of time.
   void add(double value);
-  /// Takes a later Rollup of the same series in.
+  /// Takes a later Rollup of the same series in; coverage is left to the caller, who knows the ranges.
   void add(const Rollup& later);
 };
 
-/// Computes the rollups of one hour anew from its segments, and those of its day from the day's hours:
-/// a pure function of the stored readings, so a repetition after a crash changes nothing. Where the ring has
-/// already overwritten part of the hour, what came from segment `from_seq` on is added to what was kept.
-/// Errors: throws SqlError; a damaged segment is left out and logged.
-void roll_up_hour(Database& database, std::int64_t hour, std::int64_t from_seq);
+/// What is known of a series that a rollup has to know.
+struct SeriesRules {
+  std::uint32_t series_id = 0;
+  bool counter = false;
+  CounterRules rules;
+};
+std::vector<SeriesRules> load_series_rules(Database& database, std::uint32_t device_key);
+
+/// The stored state of a counter, as it stood at the end of an hour. Format: docs/formats/schema.md, "counter".
+std::vector<std::uint8_t> encode_counter(const Counter::State& state);
+Counter::State decode_counter(std::span<const std::uint8_t> bytes);
+
+/// The newest state that a counter had before an instant; an empty one when nothing is known.
+Counter::State counter_before(Database& database, std::uint32_t series_id, Timestamp at);
+
+/// Computes the rollups of some hours of a device anew from its chunks, with the energy that its counters counted, and
+/// those of the days that have ended. A counter's energy in a later hour follows where its state there has changed.
+/// A pure function of what is stored: a repetition after a crash changes nothing.
+/// Errors: throws SqlError.
+void roll_up(Database& database, const Calendar& calendar, std::uint32_t device_key, std::vector<TimeRange> hours,
+             Timestamp now);
+
+/// Adds samples to the rollups of hours whose other readings have been deleted already.
+/// Shape: a stamp that was there before counts twice; nobody remembers it.
+void add_to_kept(Database& database, const Calendar& calendar, const Block& late);
+
+/// Folds the hours of a day of every series of the device into its daily rollups.
+void roll_up_day(Database& database, std::uint32_t device_key, TimeRange day);
+
+/// Rollups of one series as they are stored, oldest first; `table` is rollups_hourly or rollups_daily.
+std::vector<Rollup> stored_rollups(Database& database, std::uint32_t series_id, TimeRange range, const char* table);
 
 }  // namespace wattd::storage

@@ -10,7 +10,7 @@ namespace {
 
 // docs/formats/schema.md explains every table. Times are microseconds UTC; an entry here is never edited
 // once released, a change is a new entry.
-constexpr std::array<const char*, 1> kMigrations{R"sql(
+constexpr std::array<const char*, 2> kMigrations{R"sql(
 CREATE TABLE tenants (
   tenant_id TEXT PRIMARY KEY,
   name TEXT NOT NULL,
@@ -309,20 +309,85 @@ CREATE TABLE daily_summaries (
   cost_estimate REAL,
   PRIMARY KEY (building_id, date)
 ) WITHOUT ROWID;
+)sql",
+                                                 R"sql(
+-- Segments of version 1 stay where they are until they have been compacted; new ones go to `ring`, which has neither
+-- an index nor AUTOINCREMENT: each would cost a page more in every commit.
+DROP INDEX ix_segments_hour;
+CREATE TABLE ring (
+  seq INTEGER PRIMARY KEY,
+  from_at INTEGER NOT NULL,
+  span INTEGER NOT NULL,
+  bytes_before INTEGER NOT NULL,
+  readings INTEGER NOT NULL,
+  cells INTEGER NOT NULL,
+  receipts BLOB,
+  body BLOB NOT NULL
+);
+CREATE VIEW arrivals AS
+  SELECT seq, hour * 3600000000 AS from_at, (hour + 1) * 3600000000 - 1 AS to_at, bytes_before, readings,
+         samples AS cells, receipts, body FROM segments
+  UNION ALL SELECT seq, from_at, from_at + span, bytes_before, readings, cells, receipts, body FROM ring;
+
+-- chunk_id is the device's key times 2^43 plus the first stamp in milliseconds: a device's chunks lie side by side.
+CREATE TABLE chunks (
+  chunk_id INTEGER PRIMARY KEY,
+  to_at INTEGER NOT NULL,
+  first_seq INTEGER NOT NULL,
+  last_seq INTEGER NOT NULL,
+  head BLOB NOT NULL,
+  body BLOB NOT NULL
+);
+CREATE INDEX ix_chunks_last_seq ON chunks(last_seq);
+
+CREATE TABLE corrections (
+  id INTEGER PRIMARY KEY,
+  series_id INTEGER NOT NULL REFERENCES series(series_id),
+  at INTEGER NOT NULL,
+  was TEXT NOT NULL,
+  became TEXT NOT NULL,
+  recorded_at INTEGER NOT NULL
+);
+
+CREATE TABLE state (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
+INSERT INTO state SELECT 'compacted_seq', ifnull((SELECT min(seq) - 1 FROM segments),
+                                                 ifnull((SELECT seq FROM sqlite_sequence WHERE name = 'segments'), 0));
+INSERT INTO state SELECT 'last_seq', ifnull((SELECT seq FROM sqlite_sequence WHERE name = 'segments'), 0);
+INSERT INTO state SELECT 'raw_floor', (hour + 1) * 3600000000 FROM ring_floor;
+INSERT INTO state VALUES ('zone', 'UTC');
+DROP TABLE ring_floor;
+DROP TABLE rollup_pending;
+CREATE TABLE rollup_pending (
+  device_key INTEGER NOT NULL,
+  start INTEGER NOT NULL,
+  until INTEGER NOT NULL,
+  PRIMARY KEY (device_key, start, until)
+) WITHOUT ROWID;
+
+ALTER TABLE rollups_hourly ADD COLUMN coverage REAL;
+ALTER TABLE rollups_hourly ADD COLUMN quality INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE rollups_hourly ADD COLUMN energy INTEGER;
+ALTER TABLE rollups_hourly ADD COLUMN counter BLOB;
+ALTER TABLE rollups_daily ADD COLUMN coverage REAL;
+ALTER TABLE rollups_daily ADD COLUMN quality INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE rollups_daily ADD COLUMN energy INTEGER;
+ALTER TABLE series ADD COLUMN modulus REAL;
+ALTER TABLE series ADD COLUMN most_an_hour REAL;
+ALTER TABLE series ADD COLUMN resolution REAL;
 )sql"};
 
 }  // namespace
 
 int newest_schema() { return static_cast<int>(kMigrations.size()); }
 
-void migrate(Database& database) {
+void migrate(Database& database, int to) {
   const auto found = static_cast<int>(database.pragma("user_version"));
   if (found > newest_schema()) {
     throw SqlError(SQLITE_NOTADB, fmt::format("the database has schema {}, this program knows {}; install the newer "
                                               "wattd again or set the file aside",
                                               found, newest_schema()));
   }
-  for (int version = found; version < newest_schema(); ++version) {
+  for (int version = found; version < to; ++version) {
     Transaction transaction(database);
     database.execute(kMigrations[version]);
     database.execute(fmt::format("PRAGMA user_version={}", version + 1));

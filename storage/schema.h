@@ -6,8 +6,8 @@ namespace wattd::storage {
 /// The version this program writes; the database keeps its own in `PRAGMA user_version`.
 int newest_schema();
 
-/// Brings an older database up to the newest schema, one transaction a step.
+/// Brings an older database up to the newest schema, or to an older one, one transaction a step.
 /// Errors: throws SqlError; a newer schema than this program knows is refused untouched.
-void migrate(Database& database);
+void migrate(Database& database, int to = newest_schema());
 
 }  // namespace wattd::storage

@@ -4,26 +4,29 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <array>
 #include <filesystem>
-#include <map>
 
 #include "storage/blocks.h"
-#include "storage/receipts.h"
-#include "storage/rollup.h"
 #include "storage/schema.h"
+#include "storage/state.h"
 #include "storage/texts.h"
 #include "telemetry/log.h"
 
 namespace wattd::storage {
 namespace {
 
+constexpr int kMostLogPages = 1000;
+
+// Small pages: what a commit of a second's readings writes is mostly its pages, not its bytes (docs/decisions/0008).
 void configure_writer(Database& database) {
-  database.execute("PRAGMA page_size=4096");
+  database.execute("PRAGMA page_size=1024");
   database.execute("PRAGMA journal_mode=WAL");
   // FULL syncs the WAL at every commit: without it an acknowledged message could be lost to a power cut.
   database.execute("PRAGMA synchronous=FULL");
-  database.execute("PRAGMA wal_autocheckpoint=1000");
-  database.execute("PRAGMA journal_size_limit=4194304");
+  database.execute("PRAGMA journal_size_limit=262144");
+  // Pages that a round of compaction empties are not worth writing first.
+  database.execute("PRAGMA cache_spill=OFF");
 }
 
 /// Opens, checks and migrates one candidate; throws SqlError when it is not to be used.
@@ -33,14 +36,19 @@ void try_open(const std::string& path) {
   migrate(database);
 }
 
+/// The connection as the one writer needs it, before anything else asks it.
+Database& opened(Database& database, const Options& options) {
+  configure_writer(database);
+  const auto pages = std::max<std::int64_t>(options.database_bytes / database.pragma("page_size"), 256);
+  database.execute(fmt::format("PRAGMA max_page_count={}", pages));
+  return database;
+}
+
 }  // namespace
 
 struct Store::Statements {
   explicit Statements(Database& database)
-      : insert_segment(database,
-                       "INSERT INTO segments (hour, committed_at, readings, samples, bytes_before, receipts, body) "
-                       "VALUES (?,?,?,?,?,?,?)"),
-        insert_dead_letter(database,
+      : insert_dead_letter(database,
                            "INSERT INTO dead_letters (received_at, source, topic, payload, reason, detail) "
                            "VALUES (?,?,?,?,?,?)"),
         mark_replayed(database, "UPDATE dead_letters SET replayed_at=? WHERE id=?"),
@@ -52,11 +60,9 @@ struct Store::Statements {
                    "UPDATE rules SET last_triggered_at=?1 WHERE rule_id=?2 AND ifnull(last_triggered_at,0) < ?1"),
         insert_outbox(database, "INSERT OR IGNORE INTO outbox (alert_id, channel, event, created_at) VALUES (?,?,?,?)"),
         put_cursor(database,
-                   "INSERT OR REPLACE INTO cursors (sink_id, settled_seq, sent_seq, updated_at) VALUES (?,?,?,?)"),
-        pending_hour(database, "INSERT OR REPLACE INTO rollup_pending VALUES (?,?)") {}
+                   "INSERT OR REPLACE INTO cursors (sink_id, settled_seq, sent_seq, updated_at) VALUES (?,?,?,?)") {}
 
-  Statement insert_segment, insert_dead_letter, mark_replayed, put_alert, touch_rule, insert_outbox, put_cursor,
-      pending_hour;
+  Statement insert_dead_letter, mark_replayed, put_alert, touch_rule, insert_outbox, put_cursor;
 };
 
 std::string Store::open_first_usable() {
@@ -81,66 +87,64 @@ Store::Store(Options options)
     : options_(std::move(options)),
       path_(open_first_usable()),
       database_(path_, Database::Mode::writer),
-      catalogue_(database_) {
-  configure_writer(database_);
+      calendar_(options_.zone),
+      catalogue_(database_),
+      ring_(opened(database_, options_)),
+      ballast_((std::filesystem::path(options_.directory) / "ballast").string(), options_.ballast_bytes) {
   sql_ = std::make_unique<Statements>(database_);
+  adopt_zone();
   load_usage();
+  ballast_.keep();
 }
 
 Store::~Store() = default;
 
 void Store::load_usage() {
-  Statement ring(database_,
-                 "SELECT (SELECT bytes_before + length(body) FROM segments ORDER BY seq DESC LIMIT 1), "
-                 "(SELECT bytes_before FROM segments ORDER BY seq LIMIT 1), "
-                 "(SELECT seq FROM sqlite_sequence WHERE name='segments'), "
-                 "(SELECT max(seq) - min(seq) + 1 FROM segments)");
-  if (ring.step()) {
-    bytes_ever_ = ring.integer(0);
-    usage_.ring_bytes = bytes_ever_ - ring.integer(1);
-    usage_.last_seq = static_cast<std::uint64_t>(ring.integer(2));
-    usage_.segments = ring.integer(3);
-  }
   Statement letters(database_, "SELECT count(*), ifnull(sum(length(payload) + length(topic)), 0) FROM dead_letters");
   if (letters.step()) usage_.dead_letters = letters.integer(0), dead_letter_bytes_ = letters.integer(1);
-  Statement pending(database_, "SELECT hour, from_seq FROM rollup_pending");
-  while (pending.step()) pending_hours_.emplace(pending.integer(0), pending.integer(1));
-}
-
-void Store::write_segments(const Group& group, Timestamp now) {
-  auto receipts = encode_receipts(group.receipts);
-  auto segments = to_segments(group.readings, catalogue_);
-  // A group of nothing but dead letters still has to remember what it took.
-  if (segments.empty() && !receipts.empty()) segments.emplace_back();
-  for (const auto& blocks : segments) {
-    std::int64_t readings = 0;
-    std::int64_t samples = 0;
-    for (const auto& block : blocks) {
-      readings += std::ssize(block.at);
-      for (const auto& column : block.columns) {
-        for (std::size_t i = 0; i < column.values.size(); ++i)
-          samples += column.present[i] && is_number(column.values[i]);
-      }
-    }
-    const auto body = encode_segment(blocks);
-    const auto hour = blocks.empty() ? hour_of(now) : hour_of(blocks.front().at.front());
-    sql_->insert_segment.bind(hour).bind(now).bind(readings).bind(samples).bind(bytes_ever_);
-    receipts.empty() ? sql_->insert_segment.bind_null()
-                     : sql_->insert_segment.bind(std::span<const std::uint8_t>(receipts));
-    sql_->insert_segment.bind(std::span<const std::uint8_t>(body)).run();
-    receipts.clear();
-    bytes_ever_ += std::ssize(body);
-    usage_.ring_bytes += std::ssize(body);
-    usage_.segments += 1;
-    usage_.last_seq = static_cast<std::uint64_t>(database_.last_insert_rowid());
-    if (!blocks.empty()) mark_pending(hour);
+  load_next_pending();
+  backed_up_on_ = load_text(database_, "backed_up_on");
+  newest_at_open_ = from_unix_us(std::max<std::int64_t>(ring_.state().tail_to_us, 0));
+  Statement device(database_, "SELECT device_key FROM devices");
+  Statement newest(database_, "SELECT to_at FROM chunks WHERE chunk_id BETWEEN ? AND ? ORDER BY chunk_id DESC LIMIT 1");
+  while (device.step()) {
+    const auto key = static_cast<std::uint32_t>(device.integer(0));
+    newest.bind(chunk_id(key, 0)).bind(chunk_id(key, INT64_MAX));
+    if (newest.step()) newest_at_open_ = std::max(newest_at_open_, newest.time(0));
+    newest.reset();
   }
+  usage_.database_bytes = used_bytes(database_);
+  refresh_usage();
 }
 
-void Store::mark_pending(std::int64_t hour) {
-  const auto from_seq = static_cast<std::int64_t>(usage_.last_seq);
-  if (!pending_hours_.emplace(hour, from_seq).second) return;
-  sql_->pending_hour.bind(hour).bind(from_seq).run();
+void Store::refresh_usage() {
+  const auto& ring = ring_.state();
+  usage_.last_seq = ring.last_seq;
+  usage_.compacted_seq = ring.compacted_seq;
+  usage_.ring_bytes = ring.bytes();
+  usage_.segments = static_cast<std::int64_t>(ring.last_seq + 1 - ring.first_seq);
+  usage_.wal_bytes = file_bytes(path_ + "-wal");
+}
+
+void Store::adopt_zone() {
+  if (load_text(database_, "zone") == options_.zone) return;
+  // Every hour for which there are readings is computed anew, in slices; older rollups stay as they were.
+  Transaction transaction(database_);
+  for (const auto* table : {"rollups_hourly", "rollups_daily"}) {
+    Statement(database_, fmt::format("DELETE FROM {} WHERE start>=?", table))
+        .bind(load_number(database_, "raw_floor"))
+        .run();
+  }
+  Statement wait(database_, "INSERT OR IGNORE INTO rollup_pending VALUES (?,?,?)");
+  Statement chunk(database_, "SELECT chunk_id, to_at FROM chunks");
+  while (chunk.step()) {
+    const auto key = device_of_chunk(chunk.integer(0));
+    const auto from = from_unix_us((chunk.integer(0) - chunk_id(key, 0)) * 1000);
+    for (auto hour = calendar_.hour_of(from); hour.from <= chunk.time(1); hour = calendar_.hour_of(hour.to))
+      wait.bind(std::int64_t{key}).bind(hour.from).bind(hour.to).run();
+  }
+  save(database_, "zone", std::string_view(options_.zone));
+  transaction.commit();
 }
 
 void Store::write_dead_letters(const std::vector<DeadLetter>& letters) {
@@ -180,45 +184,6 @@ std::uint64_t Store::settled_everywhere() {
   return settled;
 }
 
-void Store::bound_ring() {
-  if (usage_.ring_bytes <= options_.ring_bytes) return;
-  // A little more than needed goes at once, so that a full ring does not pay for this at every commit.
-  const auto target = bytes_ever_ - options_.ring_bytes + options_.ring_bytes / 64;
-  const auto settled = settled_everywhere();
-  Statement oldest(database_, "SELECT seq, length(body), hour FROM segments WHERE bytes_before < ? ORDER BY seq");
-  oldest.bind(target);
-  std::int64_t last = 0;
-  std::set<std::int64_t> hours;
-  while (oldest.step()) {
-    last = oldest.integer(0);
-    usage_.ring_bytes -= oldest.integer(1);
-    usage_.segments -= 1;
-    hours.insert(oldest.integer(2));
-    if (static_cast<std::uint64_t>(last) > settled) ++usage_.overwritten_unsent;
-  }
-  oldest.reset();
-  save_rollups_of(hours);
-  Statement(database_, "DELETE FROM segments WHERE seq <= ?").bind(last).run();
-}
-
-void Store::save_rollups_of(const std::set<std::int64_t>& hours) {
-  for (const auto hour : hours) {
-    const auto pending = pending_hours_.find(hour);
-    if (pending == pending_hours_.end()) continue;
-    try {
-      roll_up_hour(database_, hour, pending->second);
-    } catch (const SqlError& problem) {
-      // A rollup that cannot be made must not keep readings from being committed.
-      if (problem.to_error().kind != ErrorKind::permanent) throw;
-      log::error(fmt::format("an hour's rollups are lost: {}", problem.what()));
-    }
-    // What comes to this hour from now on is added to the rollup that has just been saved.
-    pending->second = static_cast<std::int64_t>(usage_.last_seq) + 1;
-    sql_->pending_hour.bind(hour).bind(pending->second).run();
-  }
-  Statement(database_, "UPDATE ring_floor SET hour=max(hour, ?)").bind(*hours.rbegin()).run();
-}
-
 void Store::bound_dead_letters() {
   while (dead_letter_bytes_ > options_.dead_letter_bytes) {
     Statement oldest(database_, "SELECT id, length(payload) + length(topic) FROM dead_letters ORDER BY id LIMIT 1");
@@ -231,7 +196,12 @@ void Store::bound_dead_letters() {
   }
 }
 
-Result<std::uint64_t> Store::commit(const Group& group) { return write(group, true); }
+Result<std::uint64_t> Store::commit(const Group& group) {
+  auto done = write(group, true);
+  if (done || !is_full_) return done;
+  const auto now = std::chrono::floor<std::chrono::microseconds>(std::chrono::system_clock::now());
+  return relieve(now) ? write(group, true) : done;
+}
 
 Result<void> Store::check(const Group& group) {
   const auto written = write(group, false);
@@ -240,12 +210,24 @@ Result<void> Store::check(const Group& group) {
 }
 
 Result<std::uint64_t> Store::write(const Group& group, bool keep) {
-  const auto before = std::tuple(usage_, bytes_ever_, dead_letter_bytes_, pending_hours_);
+  const auto before = std::tuple(usage_, ring_.state(), dead_letter_bytes_);
+  const auto undo = [&] {
+    catalogue_.roll_back();
+    ring_.restore(std::get<1>(before));
+    usage_ = std::get<0>(before), dead_letter_bytes_ = std::get<2>(before);
+  };
+  is_full_ = false;
   try {
+    if (keep && is_log_pinned()) {
+      return fail(ErrorKind::retry,
+                  fmt::format("the write-ahead log has {} MB, because another program has {} open for reading; "
+                              "close it there",
+                              usage_.wal_bytes >> 20, path_));
+    }
     const auto now = std::chrono::floor<std::chrono::microseconds>(std::chrono::system_clock::now());
     Transaction transaction(database_);
     for (const auto& device : group.devices) catalogue_.put(device);
-    write_segments(group, now);
+    ring_.append(to_blocks(group.readings, catalogue_), group.receipts, now);
     write_dead_letters(group.dead_letters);
     for (const auto id : group.replayed) sql_->mark_replayed.bind(now).bind(id).run();
     for (const auto& alert : group.alerts) write_alert(alert);
@@ -254,41 +236,22 @@ Result<std::uint64_t> Store::write(const Group& group, bool keep) {
       sql_->insert_outbox.bind(now).run();
     }
     for (const auto& cursor : group.cursors) write_cursor(cursor, now);
-    bound_ring();
     bound_dead_letters();
     if (!keep) {
-      catalogue_.roll_back();
-      std::tie(usage_, bytes_ever_, dead_letter_bytes_, pending_hours_) = before;
+      undo();
       return usage_.last_seq;
     }
     transaction.commit();
     catalogue_.commit();
+    if (database_.log_pages() >= kMostLogPages) database_.checkpoint_passively();
+    bound_ring(now);
+    refresh_usage();
     return usage_.last_seq;
   } catch (const SqlError& problem) {
-    catalogue_.roll_back();
-    std::tie(usage_, bytes_ever_, dead_letter_bytes_, pending_hours_) = before;
+    undo();
+    is_full_ = problem.is_out_of_space();
     return std::unexpected(problem.to_error());
   }
-}
-
-Result<bool> Store::maintain(Timestamp now) {
-  // An hour is rolled up a minute after its end; what comes later marks it pending again.
-  const auto ended = hour_of(now - std::chrono::minutes{1});
-  const auto first = pending_hours_.begin();
-  if (first == pending_hours_.end() || first->first >= ended) return false;
-  const auto [hour, from_seq] = *first;
-  try {
-    Transaction transaction(database_);
-    roll_up_hour(database_, hour, from_seq);
-    Statement(database_, "DELETE FROM rollup_pending WHERE hour=?").bind(hour).run();
-    transaction.commit();
-  } catch (const SqlError& problem) {
-    // One that will never be made is given up, or it would keep all later ones waiting.
-    if (problem.to_error().kind == ErrorKind::permanent) pending_hours_.erase(hour);
-    return std::unexpected(problem.to_error());
-  }
-  pending_hours_.erase(hour);
-  return !pending_hours_.empty() && pending_hours_.begin()->first < ended;
 }
 
 Result<void> Store::provision_rules(const std::vector<Rule>& rules, Timestamp now) {
@@ -335,22 +298,6 @@ std::vector<Cursor> Store::cursors() {
         {row.text(0), static_cast<std::uint64_t>(row.integer(1)), static_cast<std::uint64_t>(row.integer(2))});
   }
   return cursors;
-}
-
-std::vector<Receipt> Store::recent_receipts(std::size_t count) {
-  std::vector<std::vector<Receipt>> newest_first;
-  std::size_t found = 0;
-  Statement row(database_, "SELECT receipts FROM segments ORDER BY seq DESC LIMIT 5000");
-  while (found < count && row.step()) {
-    if (row.is_null(0)) continue;
-    newest_first.push_back(decode_receipts(row.blob(0)));
-    found += newest_first.back().size();
-  }
-  std::vector<Receipt> receipts;
-  for (auto group = newest_first.rbegin(); group != newest_first.rend(); ++group) {
-    receipts.insert(receipts.end(), group->begin(), group->end());
-  }
-  return receipts;
 }
 
 }  // namespace wattd::storage

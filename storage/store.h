@@ -1,13 +1,17 @@
 #pragma once
-#include <map>
 #include <memory>
-#include <set>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "storage/backup.h"
 #include "storage/catalogue.h"
+#include "storage/compaction.h"
 #include "storage/database.h"
 #include "storage/group.h"
+#include "storage/retention.h"
+#include "storage/ring.h"
+#include "storage/space.h"
 #include "telemetry/error.h"
 
 namespace wattd::storage {
@@ -15,18 +19,38 @@ namespace wattd::storage {
 /// Where the data lies and how much of it there may be.
 struct Options {
   std::string directory;
+  std::string zone = "UTC";                   ///< IANA name: whose hours and days rollups have.
   std::int64_t ring_bytes = 256 << 20;        ///< Segments, before the oldest is overwritten.
   std::int64_t dead_letter_bytes = 16 << 20;  ///< Payloads and topics, likewise.
+  std::int64_t wal_bytes = 64 << 20;          ///< The write-ahead log; beyond it nothing is taken until it shrinks.
+  std::int64_t database_bytes = INT64_C(4) << 30;  ///< The whole file; SQLite itself refuses to pass it.
+  std::int64_t ballast_bytes = 8 << 20;            ///< A file to give up when the disk is full; 0 for none.
   std::chrono::days raw_retention{90};
+  std::chrono::days hourly_retention{365};
+  std::chrono::days daily_retention{5 * 365 + 1};
+  std::string backup_directory;          ///< Empty: `backups` within the directory.
+  std::size_t backups = 7;               ///< Daily copies that are kept; 0 for none.
+  bool (*clock_is_trusted)() = nullptr;  ///< Whether the wall clock may say what is old; null: always.
+  CompactionPolicy compaction = {};
+  bool operator==(const Options&) const = default;
 };
 
 /// What the store holds, for status and metrics.
 struct Usage {
   std::uint64_t last_seq = 0;
+  std::uint64_t compacted_seq = 0;
   std::int64_t ring_bytes = 0;
   std::int64_t segments = 0;
   std::int64_t dead_letters = 0;
-  std::uint64_t overwritten_unsent = 0;  ///< Segments lost to a sink because the ring was full, since start.
+  std::int64_t database_bytes = 0;       ///< Pages in use.
+  std::int64_t wal_bytes = 0;            ///< The write-ahead log's file.
+  std::uint64_t expired_unsent = 0;      ///< Chunks deleted before every sink had settled them, since start.
+  std::uint64_t expired_unarchived = 0;  ///< Chunks deleted before they were archived, since start.
+  std::uint64_t corrections = 0;         ///< Values replaced by a different one of the same stamp, since start.
+  std::string backup;                    ///< The copy that is being made, or the last one; empty before the first.
+  std::string backup_problem;            ///< Why the last copy was not made; empty when it was.
+  bool backup_running = false;
+  std::string relief;  ///< What was given up for want of space, and why; empty when nothing is.
 };
 
 /// The one writer of the database. A commit that returned is on the disk, power cut or not.
@@ -39,7 +63,8 @@ class Store {
   explicit Store(Options options);
   ~Store();
 
-  /// Writes the group in one transaction and syncs it to the disk.
+  /// Writes the group in one transaction and syncs it to the disk. A full disk gives up the ballast and then the oldest
+  /// raw data first.
   /// Errors: retry (disk full, I/O): nothing was written, try the same group again; permanent: something in
   /// the group will never be taken; corrupt: the file is damaged.
   Result<std::uint64_t> commit(const Group& group);
@@ -47,8 +72,14 @@ class Store {
   /// Says what commit() would say, and writes nothing.
   Result<void> check(const Group& group);
 
-  /// Does a slice of the work that may wait: rollups of hours that have ended. True when there is more.
+  /// Does a slice of the work that may wait: chunks, rollups, retention. True when there is more.
   Result<bool> maintain(Timestamp now);
+
+  /// Begins a copy of the database; maintain() goes on with it. Errors: permanent when one is being made already, or
+  /// there is no room.
+  Result<void> begin_backup(const std::string& path);
+  /// Where the next scheduled copy goes.
+  std::string backup_path(Timestamp now) const;
 
   /// Replaces what files provisioned: rules whose origin is gone are archived, the rest is inserted or updated.
   Result<void> provision_rules(const std::vector<Rule>& rules, Timestamp now);
@@ -60,13 +91,17 @@ class Store {
   std::vector<Alert> active_alerts() { return load_active_alerts(database_); }
   std::vector<Cursor> cursors();
   /// The receipts of the newest groups, oldest first: at least `count`, if the newest 5,000 segments hold as many.
-  std::vector<Receipt> recent_receipts(std::size_t count);
+  std::vector<Receipt> recent_receipts(std::size_t count) { return ring_.recent_receipts(count); }
   /// Says what a field measures, when a device first sends it.
   void set_measurands(Catalogue::MeasurandOf measurand_of) { catalogue_.set_measurands(std::move(measurand_of)); }
   /// The sinks whose cursors hold segments back from being overwritten.
   void set_sinks(std::vector<std::string> sink_ids) { sink_ids_ = std::move(sink_ids); }
 
+  /// Where raw data goes before it is deleted; nowhere by default. Owns: nothing.
+  void set_archive(Archive* archive) { archive_ = archive; }
+
   const Usage& usage() const { return usage_; }
+  const Calendar& calendar() const { return calendar_; }
   const std::string& path() const { return path_; }
   /// Why an older database stands unused beside this one; empty when none does.
   const std::string& set_aside() const { return set_aside_; }
@@ -76,27 +111,51 @@ class Store {
 
   std::string open_first_usable();
   Result<std::uint64_t> write(const Group& group, bool keep);
-  void write_segments(const Group& group, Timestamp now);
   void write_dead_letters(const std::vector<DeadLetter>& letters);
   void write_alert(const Alert& alert);
   void write_cursor(const Cursor& cursor, Timestamp now);
-  void bound_ring();
-  void save_rollups_of(const std::set<std::int64_t>& hours);
+  void bound_ring(Timestamp now);
   void bound_dead_letters();
-  void mark_pending(std::int64_t hour);
+  void compact_round(Timestamp now);
+  void expire_old(Timestamp now);
+  void load_next_pending();
+  Timestamp clock_for_expiry(Timestamp now) const;
+  bool is_round_due(Timestamp now) const;
+  /// Makes room after a commit failed for want of it: gives up the ballast, then the oldest raw data.
+  /// True when something was given up, so that another try is worth it.
+  bool relieve(Timestamp now);
+  bool has_no_space();
+  void back_up(Timestamp now);
+  bool is_log_pinned();
+  void adopt_zone();
   void load_usage();
+  void refresh_usage();
   std::uint64_t settled_everywhere();
+  template <class Work>
+  Result<void> in_transaction(Work work);
 
   Options options_;
   std::string set_aside_;
   std::string path_;
   Database database_;
+  Calendar calendar_;
   Catalogue catalogue_;
+  Ring ring_;
+  Ballast ballast_;
   std::unique_ptr<Statements> sql_;
   std::vector<std::string> sink_ids_;
-  std::map<std::int64_t, std::int64_t> pending_hours_;  ///< And the first segment that is not rolled up yet.
-  std::int64_t bytes_ever_ = 0;
+  Archive* archive_ = nullptr;
+  std::unique_ptr<Backup> backup_;
+  std::string backed_up_on_;  ///< The date of the last scheduled copy.
   std::int64_t dead_letter_bytes_ = 0;
+  std::chrono::steady_clock::time_point opened_at_ = std::chrono::steady_clock::now();
+  Timestamp newest_at_open_{};  ///< The newest reading there was.
+  std::optional<Timestamp> last_round_at_;
+  std::optional<Timestamp> last_expiry_at_;
+  std::optional<Timestamp> last_checkpoint_at_;
+  std::optional<Timestamp> next_pending_;  ///< When the first hour or day ends that waits for its rollups.
+  bool more_to_expire_ = false;
+  bool is_full_ = false;  ///< The last write failed for want of space.
   Usage usage_;
 };
 

@@ -20,8 +20,8 @@ constexpr std::size_t kRemembered = 10'000;
 class DatabaseSource final : public Source {
  public:
   explicit DatabaseSource(const std::string& path) : reader_(path) {}
-  Result<storage::Batch> batch_after(std::uint64_t seq, std::size_t max_readings) override {
-    return reader_.batch_after(seq, max_readings);
+  Result<storage::Batch> batch_after(const storage::Position& position, std::size_t max_readings) override {
+    return reader_.batch_after(position, max_readings);
   }
   Result<storage::DeviceVersion> device_version(const std::string& device_id, std::uint32_t version) override {
     return reader_.device_version(device_id, version);
@@ -60,6 +60,7 @@ Shipper::Shipper(SinkConfig config, storage::Cursor cursor, std::unique_ptr<Sour
       jitter_(std::random_device{}()) {
   cursor_.sink_id = config_.id;
   cursor_.sent = cursor_.settled;  // what was sent but not settled before the restart is sent again
+  read_ = {.seq = cursor_.settled};
   status_ = {.id = config_.id, .target = sink_->target(), .cursor = cursor_};
 }
 
@@ -93,20 +94,20 @@ Instant Shipper::step(Instant now) {
     const std::scoped_lock lock(mutex_);
     has_new_ = false;
   }
-  const auto batch = source_->batch_after(cursor_.sent, config_.batch);
+  const auto batch = source_->batch_after(read_, config_.batch);
   if (!batch) return after_failure(batch.error(), now);
-  if (batch->last_seq == 0) return now + kLookAgain;
-  if (const auto sent = send(*batch); !sent) return after_failure(sent.error(), clock_.monotonic());
-  after_success(batch->last_seq, clock_.monotonic());
+  if (batch->end == read_) return now + kLookAgain;
+  if (const auto sent = send(batch->readings); !sent) return after_failure(sent.error(), clock_.monotonic());
+  after_success(batch->end, clock_.monotonic());
   return now;
 }
 
-Result<void> Shipper::send(const storage::Batch& batch) {
+Result<void> Shipper::send(std::span<const Reading> readings) {
   std::vector<storage::DeviceVersion> versions;
-  versions.reserve(batch.readings.size());  // Outgoing points into it
+  versions.reserve(readings.size());  // Outgoing points into it
   std::vector<Outgoing> outgoing;
-  outgoing.reserve(batch.readings.size());
-  for (const auto& reading : batch.readings) {
+  outgoing.reserve(readings.size());
+  for (const auto& reading : readings) {
     const bool same = !outgoing.empty() && outgoing.back().reading->device_id == reading.device_id &&
                       outgoing.back().reading->device_version == reading.device_version;
     if (!same) {
@@ -185,6 +186,7 @@ void Shipper::settle(Instant now) {
 Instant Shipper::after_failure(const Error& error, Instant now) {
   // A store that went away may have lost what it had answered for since it last settled.
   cursor_.sent = cursor_.settled;
+  read_ = {.seq = cursor_.settled};
   unsettled_.clear();
   const auto longest = std::chrono::duration_cast<std::chrono::milliseconds>(config_.max_pause);
   const auto pause = std::min<std::chrono::milliseconds>(kFirstPause * (1 << std::min(failures_in_row_, 10)), longest);
@@ -200,11 +202,12 @@ Instant Shipper::after_failure(const Error& error, Instant now) {
   return now + pause * std::uniform_int_distribution(50, 100)(jitter_) / 100;
 }
 
-void Shipper::after_success(std::uint64_t last_seq, Instant now) {
+void Shipper::after_success(const storage::Position& end, Instant now) {
   if (failures_in_row_ > 0) log::notice(fmt::format("{}: sending again", config_.id), {{"SINK", config_.id}});
   failures_in_row_ = 0;
-  cursor_.sent = last_seq;
-  unsettled_.push_back({last_seq, now});
+  read_ = end;
+  cursor_.sent = end.seq;
+  unsettled_.push_back({end.seq, now});
   const std::scoped_lock lock(mutex_);
   status_.cursor = cursor_;
   status_.last_error.clear();

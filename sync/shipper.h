@@ -7,6 +7,7 @@
 #include <mutex>
 #include <random>
 #include <set>
+#include <span>
 #include <stop_token>
 #include <string>
 #include <utility>
@@ -47,7 +48,7 @@ class Ledger {
 class Source {
  public:
   virtual ~Source() = default;
-  virtual Result<storage::Batch> batch_after(std::uint64_t seq, std::size_t max_readings) = 0;
+  virtual Result<storage::Batch> batch_after(const storage::Position& position, std::size_t max_readings) = 0;
   virtual Result<storage::DeviceVersion> device_version(const std::string& device_id, std::uint32_t version) = 0;
 };
 std::unique_ptr<Source> database_source(const std::string& path);
@@ -86,14 +87,14 @@ class Shipper {
     Instant at;
   };
 
-  Result<void> send(const storage::Batch& batch);
+  Result<void> send(std::span<const Reading> readings);
   Result<void> send_all(std::span<const Outgoing> batch);
   Result<void> send_or_bisect(std::span<const Outgoing> part, std::span<const Outgoing> batch);
   Result<void> refuses_everything() const;
   void set_aside(const Reading& reading, const std::string& why);
   void settle(Instant now);
   Instant after_failure(const Error& error, Instant now);
-  void after_success(std::uint64_t last_seq, Instant now);
+  void after_success(const storage::Position& end, Instant now);
 
   const SinkConfig config_;
   std::unique_ptr<Source> source_;
@@ -101,6 +102,7 @@ class Shipper {
   Ledger& ledger_;
   const Clock& clock_;
   storage::Cursor cursor_;
+  storage::Position read_;  ///< Where the next batch begins: what the cursor was sent, or within it.
   std::deque<Sent> unsettled_;
   int failures_in_row_ = 0;
   std::stop_token stop_;                                   ///< Of run(); none in tests that call step().

@@ -1,5 +1,7 @@
 #include "telemetry/clock.h"
 
+#include <sys/timex.h>
+
 namespace wattd {
 
 Timestamp SystemClock::now() const {
@@ -7,5 +9,11 @@ Timestamp SystemClock::now() const {
 }
 
 Instant SystemClock::monotonic() const { return std::chrono::steady_clock::now(); }
+
+bool clock_is_synchronised() {
+  timex kernel{};
+  const int state = adjtimex(&kernel);
+  return state >= 0 && state != TIME_ERROR && (kernel.status & STA_UNSYNC) == 0;
+}
 
 }  // namespace wattd

@@ -21,6 +21,10 @@ class SystemClock final : public Clock {
   Instant monotonic() const override;
 };
 
+/// Whether the kernel says that the wall clock is synchronised.
+/// Source: adjtimex(2).
+bool clock_is_synchronised();
+
 /// A clock that stands still until a test moves it.
 /// Threads: one.
 class FakeClock final : public Clock {

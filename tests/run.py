@@ -66,12 +66,13 @@ def unit():
     unit_tests("dev")
 
 
+# Sanitizers are slow: fewer power cuts, each of which is looked at more closely.
 def asan():
-    unit_tests("asan", {"UBSAN_OPTIONS": "print_stacktrace=1", "ASAN_OPTIONS": "detect_leaks=1"})
+    unit_tests("asan", {"WATTD_CRASHES": "10", "UBSAN_OPTIONS": "print_stacktrace=1", "ASAN_OPTIONS": "detect_leaks=1"})
 
 
 def tsan():
-    unit_tests("tsan", {"TSAN_OPTIONS": "halt_on_error=1"})
+    unit_tests("tsan", {"WATTD_CRASHES": "5", "TSAN_OPTIONS": "halt_on_error=1"})
 
 
 def fuzz():

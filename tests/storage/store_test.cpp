@@ -3,11 +3,15 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <cmath>
 #include <filesystem>
 #include <fstream>
+#include <set>
 
+#include "storage/envelope.h"
 #include "storage/reader.h"
 #include "storage/rollup.h"
+#include "storage/schema.h"
 
 namespace wattd::storage {
 namespace {
@@ -24,10 +28,26 @@ struct StoreTest : testing::Test {
     store.reset();
     store = std::make_unique<Store>(options());
   }
-  Options options() const { return {.directory = directory, .ring_bytes = ring_bytes, .dead_letter_bytes = 1000}; }
+  Options options() const {
+    return {
+        .directory = directory, .ring_bytes = ring_bytes, .dead_letter_bytes = 1000, .ballast_bytes = 0, .backups = 0};
+  }
 
   static Reading reading(Timestamp at, double power, const std::string& device = "D1") {
     return {.device_id = device, .at = at, .received = at, .device_version = 1, .fields = {{"power", power}}};
+  }
+  static Reading wide(Timestamp at, double power) {
+    auto made = reading(at, power);
+    for (int j = 0; j < 200; ++j) made.fields.push_back({"f" + std::to_string(j), power * 1.7 + j * 0.3});
+    return made;
+  }
+  /// Does all the work that waits.
+  void settle(Timestamp now) {
+    while (true) {
+      const auto more = store->maintain(now);
+      ASSERT_TRUE(more) << more.error().message;
+      if (!*more) return;
+    }
   }
   std::uint64_t commit(std::vector<Reading> readings) {
     Group group;
@@ -77,81 +97,82 @@ TEST_F(StoreTest, is_whole_after_it_was_opened_again) {
   EXPECT_GT(commit({reading(kNoon + 1s, 2)}), seq);
 }
 
-TEST_F(StoreTest, overwrites_the_oldest_when_the_ring_is_full_and_stays_within_its_bound) {
-  for (int i = 0; i < 2000; ++i) {
+/// Commits so much that a ring of 1 MiB runs over several times.
+TEST_F(StoreTest, overwrites_the_oldest_when_the_ring_is_full_and_finds_it_in_the_chunks) {
+  store->set_sinks({"vm"});  // which never takes anything
+  for (int i = 0; i < 4000; ++i) {
     Group group;
     if (i == 0) group.devices.push_back({.id = "D1", .name = "D1", .version = 1});
-    auto wide = reading(kNoon + i * 1s, i);
-    for (int j = 0; j < 200; ++j) wide.fields.push_back({"f" + std::to_string(j), i * 1.7 + j * 0.3});
-    group.readings.push_back(wide);
+    group.readings.push_back(wide(kNoon + i * 1s, i));
     ASSERT_TRUE(store->commit(group));
     ASSERT_LE(store->usage().ring_bytes, ring_bytes);
   }
+  EXPECT_GT(store->usage().compacted_seq, 0u);
+  EXPECT_LT(store->usage().segments, 4000);
   const auto samples = range(kNoon, kNoon + 3h);
-  ASSERT_FALSE(samples.empty());
-  EXPECT_EQ(samples.back().value, Value(1999.0));
-  EXPECT_GT(samples.front().at, kNoon);
-  EXPECT_LT(samples.size(), 2000u);
+  ASSERT_EQ(samples.size(), 4000u);
+  EXPECT_EQ(samples.front().value, Value(0.0));
+  EXPECT_EQ(samples.back().value, Value(3999.0));
 }
 
-TEST_F(StoreTest, knows_which_overwritten_segments_a_sink_never_had) {
+TEST_F(StoreTest, gives_a_sink_from_the_chunks_what_the_ring_has_overwritten) {
   store->set_sinks({"vm"});
-  for (int i = 0; i < 1500; ++i) {
+  for (int i = 0; i < 3000; ++i) {
     Group group;
-    if (i == 0) group.devices.push_back({.id = "D1", .name = "D1", .version = 1});
-    auto wide = reading(kNoon + i * 1s, i);
-    for (int j = 0; j < 200; ++j) wide.fields.push_back({"f" + std::to_string(j), i * 1.7 + j * 0.3});
-    group.readings.push_back(wide);
+    if (i == 0) group.devices = {{.id = "D1", .name = "D1", .version = 1}, {.id = "D2", .name = "D2", .version = 1}};
+    group.readings.push_back(wide(kNoon + i * 1s, i));
+    group.readings.push_back(reading(kNoon + i * 1s, i, "D2"));
     ASSERT_TRUE(store->commit(group));
   }
-  EXPECT_GT(store->usage().overwritten_unsent, 0u);
+  Reader reader(store->path());
+  std::set<std::pair<std::string, Timestamp>> keys;
+  for (Position position;;) {
+    const auto batch = reader.batch_after(position, 100);
+    ASSERT_TRUE(batch);
+    if (batch->end == position) break;
+    EXPECT_GE(batch->end.seq, position.seq);
+    for (const auto& one : batch->readings) keys.emplace(one.device_id, one.at);
+    position = batch->end;
+  }
+  EXPECT_EQ(keys.size(), 6000u) << "every reading, though most segments are gone";
+}
+
+TEST_F(StoreTest, never_gives_a_number_twice_when_the_ring_was_empty) {
+  const auto seq = commit({reading(kNoon, 1)});
+  settle(kNoon + 2h);
+  EXPECT_EQ(store->usage().segments, 0);
+  open();
+  EXPECT_EQ(commit({reading(kNoon + 3h, 1)}), seq + 1);
 }
 
 TEST_F(StoreTest, rolls_up_an_hour_once_it_has_ended) {
   commit({reading(kNoon, 1), reading(kNoon + 30min, 5), reading(kNoon + 59min, 3)});
-  ASSERT_TRUE(store->maintain(kNoon + 30min));
+  settle(kNoon + 30min);
   Reader reader(store->path());
-  ASSERT_TRUE(store->maintain(kNoon + 2h));
-  const auto hours = reader.aggregate({"D1", "power"}, {kNoon, kNoon + 24h}, 1h, 100);
+  settle(kNoon + 2h);
+  const auto hours = reader.aggregate({"D1", "power"}, {kNoon, kNoon + 24h}, Step::hours(), 100);
   ASSERT_EQ(hours->size(), 1u);
-  EXPECT_EQ(hours->front(), (Rollup{kNoon, 3, 1, 5, 9, 1, 3}));
+  EXPECT_EQ(std::tuple(hours->front().start, hours->front().count, hours->front().min, hours->front().max),
+            std::tuple(kNoon, 3, 1.0, 5.0));
+  EXPECT_EQ(std::tuple(hours->front().sum, hours->front().first, hours->front().last), std::tuple(9.0, 1.0, 3.0));
+  EXPECT_DOUBLE_EQ(hours->front().coverage, 1);
 }
 
 TEST_F(StoreTest, goes_on_when_a_device_says_numbers_too_big_to_add_up) {
   commit({reading(kNoon, 1.7e308), reading(kNoon + 1s, 1.7e308)});
   commit({reading(kNoon + 1h, -1.7e308), reading(kNoon + 1h + 1s, -1.7e308)});
-  while (true) {
-    const auto more = store->maintain(kNoon + 5h);
-    ASSERT_TRUE(more) << more.error().message;
-    if (!*more) break;
-  }
-  EXPECT_EQ(Reader(store->path()).aggregate({"D1", "power"}, {kNoon, kNoon + 2h}, 1h, 10)->size(), 2u);
+  settle(kNoon + 5h);
+  EXPECT_EQ(Reader(store->path()).aggregate({"D1", "power"}, {kNoon, kNoon + 2h}, Step::hours(), 10)->size(), 2u);
 }
 
 TEST_F(StoreTest, corrects_a_rollup_by_what_comes_late) {
   commit({reading(kNoon, 1)});
-  ASSERT_TRUE(store->maintain(kNoon + 2h));
+  settle(kNoon + 2h);
   commit({reading(kNoon + 10min, 9), reading(kNoon, 2)});
-  ASSERT_TRUE(store->maintain(kNoon + 3h));
-  const auto hours = Reader(store->path()).aggregate({"D1", "power"}, {kNoon, kNoon + 1h}, 1h, 100);
+  settle(kNoon + 3h);
+  const auto hours = Reader(store->path()).aggregate({"D1", "power"}, {kNoon, kNoon + 1h}, Step::hours(), 100);
   ASSERT_EQ(hours->size(), 1u);
-  EXPECT_EQ(hours->front(), (Rollup{kNoon, 2, 2, 9, 11, 2, 9}));
-}
-
-TEST_F(StoreTest, keeps_the_rollup_of_an_hour_the_ring_has_overwritten) {
-  commit({reading(kNoon, 1), reading(kNoon + 1min, 3)});
-  ASSERT_TRUE(store->maintain(kNoon + 2h));
-  for (int i = 0; i < 1500; ++i) {
-    auto wide = reading(kNoon + 5h + i * 1s, i);
-    for (int j = 0; j < 200; ++j) wide.fields.push_back({"f" + std::to_string(j), i * 1.7 + j * 0.3});
-    commit({wide});
-  }
-  ASSERT_TRUE(range(kNoon, kNoon + 1h).empty()) << "the ring was meant to have overwritten this hour";
-  commit({reading(kNoon + 2min, 8)});
-  ASSERT_TRUE(store->maintain(kNoon + 8h));
-  const auto hours = Reader(store->path()).aggregate({"D1", "power"}, {kNoon, kNoon + 1h}, 1h, 100);
-  ASSERT_EQ(hours->size(), 1u);
-  EXPECT_EQ(hours->front(), (Rollup{kNoon, 3, 1, 8, 12, 1, 8})) << "a late sample must add to what was kept";
+  EXPECT_EQ(std::tuple(hours->front().count, hours->front().min, hours->front().sum), std::tuple(2, 2.0, 11.0));
 }
 
 TEST_F(StoreTest, sums_raw_buckets_and_hours_to_the_same) {
@@ -159,31 +180,159 @@ TEST_F(StoreTest, sums_raw_buckets_and_hours_to_the_same) {
   for (int i = 0; i < 240; ++i) readings.push_back(reading(kNoon + i * 1min, i));
   commit(readings);
   Reader reader(store->path());
-  const auto before = reader.aggregate({"D1", "power"}, {kNoon, kNoon + 4h}, 1h, 100);
-  while (*store->maintain(kNoon + 10h)) {
-  }
-  const auto after = reader.aggregate({"D1", "power"}, {kNoon, kNoon + 4h}, 1h, 100);
+  const auto before = reader.aggregate({"D1", "power"}, {kNoon, kNoon + 4h}, Step::hours(), 100);
+  settle(kNoon + 10h);
+  const auto after = reader.aggregate({"D1", "power"}, {kNoon, kNoon + 4h}, Step::hours(), 100);
   ASSERT_EQ(before->size(), 4u);
-  EXPECT_EQ(*before, *after);
-  const auto quarters = reader.aggregate({"D1", "power"}, {kNoon, kNoon + 4h}, 15min, 100);
+  for (std::size_t i = 0; i < 4; ++i) EXPECT_EQ((*before)[i].sum, (*after)[i].sum);
+  const auto quarters = reader.aggregate({"D1", "power"}, {kNoon, kNoon + 4h}, Step::of(15min), 100);
   EXPECT_EQ(quarters->size(), 16u);
-  const auto cut = reader.aggregate({"D1", "power"}, {kNoon, kNoon + 90min}, 1h, 100);
+  const auto cut = reader.aggregate({"D1", "power"}, {kNoon, kNoon + 90min}, Step::hours(), 100);
   ASSERT_EQ(cut->size(), 2u);
   EXPECT_EQ((*cut)[1].count, 30);
+}
+
+TEST_F(StoreTest, overwrites_the_oldest_raw_data_and_keeps_rollups_when_the_database_may_not_grow) {
+  store.reset();
+  std::filesystem::remove_all(directory);
+  store = std::make_unique<Store>(Options{.directory = directory,
+                                          .ring_bytes = ring_bytes,
+                                          .database_bytes = 2 << 20,
+                                          .ballast_bytes = 0,
+                                          .backups = 0,
+                                          .compaction = {.cells = 20'000}});
+  Group group{.devices = {{.id = "D1", .name = "D1", .version = 1}}};
+  for (int i = 0; i < 8'000; ++i) {
+    auto noisy = reading(kNoon + i * 1min, i);
+    for (int j = 0; j < 40; ++j) noisy.fields.push_back({"f" + std::to_string(j), std::sin(i * 41 + j)});
+    group.readings = {noisy};
+    const auto done = store->commit(group);
+    ASSERT_TRUE(done) << i << ": " << done.error().message;
+    group = {};
+    settle(kNoon + i * 1min);
+  }
+  const auto all = range(kNoon, kNoon + 24h * 30);
+  EXPECT_GT(all.front().at, kNoon) << "something has to go";
+  EXPECT_EQ(all.back().value, Value(7'999.0));
+  const auto hours = Reader(store->path()).aggregate({"D1", "power"}, {kNoon, kNoon + 24h * 30}, Step::days(), 100);
+  EXPECT_EQ(hours->front().first, 0) << "rollups stay";
+  EXPECT_LE(store->usage().database_bytes, 2 << 20);
+}
+
+TEST_F(StoreTest, takes_nothing_while_a_foreign_reader_holds_the_log_beyond_its_budget) {
+  store.reset();
+  store = std::make_unique<Store>(Options{.directory = directory, .wal_bytes = 1 << 20, .ballast_bytes = 0});
+  commit({reading(kNoon, 1)});
+  Database foreign(store->path(), Database::Mode::reader);
+  foreign.execute("BEGIN");
+  Statement(foreign, "SELECT count(*) FROM devices").step();
+  int taken = 0;
+  std::string why;
+  for (int i = 1; i < 2000; ++i) {
+    Group group;
+    group.readings.push_back(wide(kNoon + i * 1s, i));
+    const auto done = store->commit(group);
+    if (!done) {
+      EXPECT_EQ(done.error().kind, ErrorKind::retry);
+      why = done.error().message;
+      break;
+    }
+    ++taken;
+  }
+  EXPECT_NE(why.find("another program has"), std::string::npos) << why;
+  EXPECT_LT(std::filesystem::file_size(store->path() + "-wal"), (1u << 20) + 100'000);
+  foreign.execute("COMMIT");
+  EXPECT_TRUE(commit({reading(kNoon + 3h, 1)}) > 0) << "it goes on by itself";
+  EXPECT_EQ(range(kNoon, kNoon + 4h).size(), static_cast<std::size_t>(taken) + 2);
+}
+
+TEST_F(StoreTest, deletes_what_is_older_than_its_retention_once_it_is_archived) {
+  struct Keeper : Archive {
+    Result<void> keep(std::uint32_t, const Block& readings) override {
+      if (refuses) return fail(ErrorKind::retry, "no");
+      rows += readings.rows();
+      return {};
+    }
+    std::size_t rows = 0;
+    bool refuses = true;
+  } keeper;
+  store->set_archive(&keeper);
+  commit({reading(kNoon, 1), reading(kNoon + 1min, 2)});
+  settle(kNoon + 2h);
+  commit({reading(kNoon + 24h * 100, 3)});
+  settle(kNoon + 24h * 100 + 2h);
+  EXPECT_EQ(range(kNoon, kNoon + 1h).size(), 2u) << "not archived, so not deleted";
+  keeper.refuses = false;
+  settle(kNoon + 24h * 100 + 4h);
+  EXPECT_EQ(keeper.rows, 2u);
+  EXPECT_TRUE(range(kNoon, kNoon + 1h).empty());
+  EXPECT_EQ(Reader(store->path()).aggregate({"D1", "power"}, {kNoon, kNoon + 1h}, Step::hours(), 9)->front().sum, 3);
+}
+
+TEST_F(StoreTest, deletes_nothing_because_an_untrusted_clock_is_years_ahead) {
+  commit({reading(kNoon, 1)});
+  commit({reading(kNoon + 24h, 2)});
+  settle(kNoon + 26h);
+  store.reset();
+  auto doubtful = options();
+  doubtful.clock_is_trusted = [] { return false; };
+  store = std::make_unique<Store>(doubtful);
+  settle(kNoon + 24h * 3650);
+  EXPECT_EQ(range(kNoon, kNoon + 48h).size(), 2u);
+}
+
+TEST_F(StoreTest, keeps_the_days_of_the_sites_zone_and_recomputes_them_for_another) {
+  std::vector<Reading> readings;
+  for (int i = 0; i < 48; ++i) readings.push_back(reading(kNoon + i * 30min, 1));
+  commit(readings);
+  settle(kNoon + 48h);
+  const TimeRange days{kNoon - 24h, kNoon + 48h};
+  EXPECT_EQ(Reader(store->path()).aggregate({"D1", "power"}, days, Step::days(), 9)->front().count, 24);
+  store.reset();
+  store = std::make_unique<Store>(Options{.directory = directory, .zone = "Asia/Kolkata", .ballast_bytes = 0});
+  settle(kNoon + 48h);
+  const auto india = Reader(store->path()).aggregate({"D1", "power"}, days, Step::days(), 9);
+  ASSERT_EQ(india->size(), 2u);
+  EXPECT_EQ(india->front().start, *parse_iso8601("2026-02-06T18:30:00Z"));
+  EXPECT_EQ(india->front().count, 13);
+  EXPECT_EQ(india->back().count, 35);
+}
+
+TEST_F(StoreTest, counts_energy_where_it_was_used_and_says_what_was_reckoned) {
+  store->set_measurands([](std::string_view, std::string_view) { return std::string("energy_import_total"); });
+  const auto counter = [](Timestamp at, double kwh) {
+    return Reading{.device_id = "D1", .at = at, .received = at, .device_version = 1, .fields = {{"energy", kwh}}};
+  };
+  // A kWh an hour; then three hours of silence, then a meter that begins anew.
+  commit({counter(kNoon, 100), counter(kNoon + 30min, 100.5), counter(kNoon + 55min, 101), counter(kNoon + 4h, 104.7)});
+  commit({counter(kNoon + 4h + 10min, 5), counter(kNoon + 4h + 20min, 6), counter(kNoon + 4h + 30min, 7)});
+  settle(kNoon + 10h);
+  Reader reader(store->path());
+  const auto hours = reader.aggregate({"D1", "energy"}, {kNoon, kNoon + 6h}, Step::hours(), 99);
+  ASSERT_EQ(hours->size(), 5u);
+  EXPECT_NEAR(*value_of((*hours)[1], Aggregate::energy), 1.2, 1e-6);
+  EXPECT_TRUE(has((*hours)[1].quality, Quality::estimated));
+  EXPECT_NEAR(*value_of((*hours)[4], Aggregate::energy), 2, 1e-6) << "a new meter's first reading is no energy";
+  EXPECT_TRUE(has((*hours)[4].quality, Quality::reset));
+  const auto whole = reader.aggregate({"D1", "energy"}, {kNoon, kNoon + 6h}, Step::whole(), 1);
+  EXPECT_NEAR(*value_of(whole->front(), Aggregate::energy), 6.7, 1e-6);
+  const auto quarters = reader.aggregate({"D1", "energy"}, {kNoon, kNoon + 30min}, Step::of(15min), 9);
+  ASSERT_EQ(quarters->size(), 2u);
+  EXPECT_NEAR(*value_of(quarters->front(), Aggregate::energy), .25, 1e-6);
 }
 
 TEST_F(StoreTest, hands_a_sink_whole_segments_after_its_cursor) {
   const auto first = commit({reading(kNoon, 1)});
   const auto second = commit({reading(kNoon + 1s, 2), reading(kNoon + 2s, 3)});
   Reader reader(store->path());
-  auto batch = reader.batch_after(0, 1);
-  EXPECT_EQ(batch->last_seq, first);
+  auto batch = reader.batch_after({}, 1);
+  EXPECT_EQ(batch->end.seq, first);
   EXPECT_EQ(batch->readings.size(), 1u);
-  batch = reader.batch_after(first, 1000);
-  EXPECT_EQ(batch->last_seq, second);
+  batch = reader.batch_after(batch->end, 1000);
+  EXPECT_EQ(batch->end.seq, second);
   EXPECT_EQ(batch->readings.size(), 2u);
   EXPECT_EQ(batch->readings[0].device_version, 1u);
-  EXPECT_EQ(reader.batch_after(second, 1000)->last_seq, 0u);
+  EXPECT_EQ(reader.batch_after(batch->end, 1000)->end, batch->end);
   EXPECT_EQ(reader.device_version("D1", 1)->device_type, "bulb");
 }
 
@@ -240,6 +389,46 @@ TEST_F(StoreTest, leaves_a_database_it_cannot_read_and_collects_beside_it) {
   EXPECT_NE(store->set_aside().find("wattd.db cannot be used"), std::string::npos);
   EXPECT_EQ(std::filesystem::file_size(path), 8201u) << "the damaged file must stay as it is";
   EXPECT_EQ(commit({reading(kNoon, 1)}), 1u);
+}
+
+TEST_F(StoreTest, takes_over_a_database_of_the_first_schema) {
+  store.reset();
+  const auto path = directory + "/wattd.db";
+  for (const auto* suffix : {"", "-wal", "-shm"}) std::filesystem::remove(path + suffix);
+  {
+    Database old(path, Database::Mode::writer);
+    old.execute("PRAGMA journal_mode=WAL");
+    migrate(old, 1);
+    old.execute(
+        "INSERT INTO devices (device_key, device_id, device_name, device_type, created_at, updated_at, version) "
+        "VALUES (1, 'D1', 'D1', 'bulb', 0, 0, 1)");
+    old.execute("INSERT INTO device_versions VALUES (1, 1, 'bulb', NULL, 'v1', 'skipped', 0)");
+    old.execute("INSERT INTO series VALUES (1, 1, 'power', NULL, NULL)");
+    old.execute("INSERT INTO rollups_hourly VALUES (1, 0, 9, 1, 2, 13, 1, 2)");
+    old.execute("INSERT INTO rollup_pending VALUES (0, 7)");
+    // The worked example of version 1 in docs/formats/segment.md, as segment 7.
+    const std::vector<std::uint8_t> body{0x01, 0x01, 0x01, 0x01, 0x80, 0x89, 0x7A, 0x64, 0x00, 0x01, 0x01, 0x0B,
+                                         0x00, 0x01, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0xD0, 0x6C, 0x40};
+    ByteWriter bytes;
+    bytes.byte(1), bytes.byte(0), bytes.word(checksum(0, body)), bytes.raw(body.data(), body.size());
+    Statement(old, "INSERT INTO segments VALUES (7, 0, 0, 1, 1, 500, NULL, ?)")
+        .bind(std::span<const std::uint8_t>(bytes.bytes()))
+        .run();
+  }
+  auto patient = options();
+  patient.raw_retention = std::chrono::days{36'500};
+  store = std::make_unique<Store>(patient);
+  EXPECT_EQ(store->path(), path);
+  EXPECT_EQ(store->usage().segments, 1);
+  const auto first = from_unix_us(1'000'000);
+  ASSERT_EQ(range(first, first + 1s).size(), 1u);
+  EXPECT_EQ(Reader(path).batch_after({.seq = 6}, 10)->readings.size(), 1u);
+  EXPECT_EQ(commit({reading(kNoon, 1)}), 8u) << "numbers go on";
+  settle(kNoon + 2h);
+  EXPECT_EQ(store->usage().segments, 0) << "old segments are compacted, too";
+  ASSERT_EQ(range(first, first + 1s).size(), 1u);
+  EXPECT_EQ(range(first, first + 1s)[0].value, Value(230.5));
+  EXPECT_EQ(range(kNoon, kNoon + 1s).size(), 1u);
 }
 
 TEST_F(StoreTest, refuses_a_newer_schema_without_touching_it) {

@@ -38,14 +38,14 @@ TEST(LineProtocol, leaves_out_what_has_no_number) {
 
 /// A log of single-reading segments, and a store that takes or refuses them.
 struct FakeSource final : Source {
-  Result<storage::Batch> batch_after(std::uint64_t seq, std::size_t max_readings) override {
-    storage::Batch batch;
-    for (auto i = seq; i < count && batch.readings.size() < max_readings; ++i) {
+  Result<storage::Batch> batch_after(const storage::Position& position, std::size_t max_readings) override {
+    storage::Batch batch{.end = position, .readings = {}};
+    for (auto i = position.seq; i < count && batch.readings.size() < max_readings; ++i) {
       batch.readings.push_back({.device_id = "D1",
                                 .at = from_unix_us(static_cast<std::int64_t>(i)),
                                 .device_version = 1,
                                 .fields = {{"p", 1.0}}});
-      batch.last_seq = i + 1;
+      batch.end.seq = i + 1;
     }
     return batch;
   }

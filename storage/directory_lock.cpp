@@ -1,4 +1,4 @@
-#include "daemon/directory_lock.h"
+#include "storage/directory_lock.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -10,7 +10,7 @@
 #include <stdexcept>
 #include <system_error>
 
-namespace wattd::daemon {
+namespace wattd::storage {
 
 DirectoryLock::DirectoryLock(const std::string& directory) {
   std::filesystem::create_directories(directory);
@@ -27,4 +27,4 @@ DirectoryLock::DirectoryLock(const std::string& directory) {
 
 DirectoryLock::~DirectoryLock() { close(fd_); }
 
-}  // namespace wattd::daemon
+}  // namespace wattd::storage

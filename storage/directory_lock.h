@@ -1,7 +1,7 @@
 #pragma once
 #include <string>
 
-namespace wattd::daemon {
+namespace wattd::storage {
 
 /// Keeps a second gateway out of a data directory for as long as it lives, however the first one ends.
 class DirectoryLock {
@@ -16,4 +16,4 @@ class DirectoryLock {
   int fd_;
 };
 
-}  // namespace wattd::daemon
+}  // namespace wattd::storage

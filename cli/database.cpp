@@ -1,0 +1,145 @@
+// wattctl db: what a person does to a database beside the daemon, or while it stands still.
+#include <fmt/format.h>
+
+#include <chrono>
+#include <filesystem>
+#include <stdexcept>
+#include <thread>
+
+#include "cli/commands.h"
+#include "storage/care.h"
+#include "storage/directory_lock.h"
+#include "storage/state.h"
+
+namespace wattd::cli {
+namespace {
+
+/// The database that a daemon would use: the one with the highest number.
+std::string newest_database(const std::string& directory) {
+  auto path = directory + "/wattd.db";
+  for (int number = 2;; ++number) {
+    const auto next = fmt::format("{}/wattd-{}.db", directory, number);
+    if (!std::filesystem::exists(next)) return path;
+    path = next;
+  }
+}
+
+/// Runs `work` while no daemon can use the directory.
+template <class Work>
+int alone(const std::string& directory, Work work) {
+  try {
+    const storage::DirectoryLock lock(directory);
+    return work();
+  } catch (const std::runtime_error& problem) {
+    fmt::print(stderr, "wattctl: {}\n", problem.what());
+    return 1;
+  }
+}
+
+/// The store as the daemon left it: whose days its rollups have stands in it.
+storage::Options options_of(const std::string& directory) {
+  storage::Options options{.directory = directory, .backups = 0};
+  storage::Database database(newest_database(directory), storage::Database::Mode::reader);
+  if (database.pragma("user_version") >= 2) options.zone = storage::load_text(database, "zone", "UTC");
+  return options;
+}
+
+}  // namespace
+
+int check_database(Context& context, const DatabaseTarget& target) {
+  const auto path = target.file.empty() ? newest_database(target.directory) : target.file;
+  const auto found = storage::inspect(path);
+  if (!found) return complain(found.error());
+  if (context.format == Format::json) {
+    Json::Value json;
+    json["database"] = path;
+    json["schema"] = Json::Int64(found->schema);
+    json["segments"] = Json::UInt64(found->segments);
+    json["chunks"] = Json::UInt64(found->chunks);
+    json["readings"] = Json::UInt64(found->readings);
+    json["rollups"] = Json::UInt64(found->rollups);
+    json["problems"] = Json::arrayValue;
+    for (const auto& problem : found->problems) json["problems"].append(problem);
+    print_json(json);
+  } else {
+    fmt::print("{}: schema {}, {} readings in {} segments and {} chunks, {} rollups\n", path, found->schema,
+               found->readings, found->segments, found->chunks, found->rollups);
+    for (const auto& problem : found->problems) fmt::print("  {}\n", problem);
+    if (found->problems.empty()) fmt::print("  It is sound.\n");
+    else
+      fmt::print(
+          "  Copy what is left with wattctl db salvage, or put a backup in its place with wattctl db restore.\n");
+  }
+  return found->problems.empty() ? 0 : 1;
+}
+
+int back_up_database(Context& context, const DatabaseTarget& target) {
+  std::string query;
+  if (!target.target.empty()) {
+    std::error_code unknown;
+    query = "?path=" + escaped(std::filesystem::absolute(target.target, unknown).string());
+  }
+  const auto begun = context.client.post("/api/v1/storage/backup" + query);
+  if (!begun) return complain(begun.error());
+  const auto path = (*begun)["data"]["path"].asString();
+  while (true) {
+    std::this_thread::sleep_for(std::chrono::milliseconds{200});
+    const auto status = context.client.get("/api/v1/status");
+    if (!status) return complain(status.error());
+    const auto& stored = (*status)["data"]["storage"];
+    if (stored["backup_running"].asBool()) continue;
+    if (!stored["backup_problem"].isNull())
+      return complain({ErrorKind::permanent, stored["backup_problem"].asString()});
+    break;
+  }
+  if (context.format == Format::json) {
+    Json::Value json;
+    json["backup"] = path;
+    print_json(json);
+  } else {
+    fmt::print("The database was copied to {}\n", path);
+  }
+  return 0;
+}
+
+int restore_database(Context&, const DatabaseTarget& target) {
+  return alone(target.directory, [&] {
+    const auto kept = storage::restore(target.file, newest_database(target.directory));
+    if (!kept) return complain(kept.error());
+    fmt::print("{} is in its place; what stood there is {}\n", target.file, *kept);
+    fmt::print("Readings that came after the copy are still in it: wattctl db merge {}\n", *kept);
+    return 0;
+  });
+}
+
+int salvage_database(Context&, const DatabaseTarget& target) {
+  const auto done = storage::salvage(target.file, target.target);
+  if (!done) return complain(done.error());
+  fmt::print("{} rows were saved into {}; {} places could not be read\n", done->rows, target.target, done->lost);
+  fmt::print("Look at it with wattctl db check {0}, and take it in with wattctl db merge {0}\n", target.target);
+  return 0;
+}
+
+int merge_database(Context&, const DatabaseTarget& target) {
+  return alone(target.directory, [&] {
+    storage::Store store(options_of(target.directory));
+    const auto merged = storage::merge(target.file, store);
+    if (!merged) return complain(merged.error());
+    fmt::print("{} readings of {} were taken into {}\n", *merged, target.file, store.path());
+    return 0;
+  });
+}
+
+int vacuum_database(Context&, const DatabaseTarget& target) {
+  return alone(target.directory, [&] {
+    const auto path = newest_database(target.directory);
+    const auto before = std::filesystem::file_size(path);
+    storage::Database database(path, storage::Database::Mode::writer);
+    database.execute("VACUUM");
+    (void)database.checkpoint(std::chrono::seconds{5});
+    fmt::print("{}: {} bytes, {} before\n", path, std::filesystem::file_size(path), before);
+    return 0;
+  });
+}
+
+}  // namespace wattd::cli

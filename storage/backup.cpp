@@ -1,0 +1,67 @@
+#include "storage/backup.h"
+
+#include <fcntl.h>
+#include <sqlite3.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <vector>
+
+namespace wattd::storage {
+namespace {
+
+void sync(const std::string& path) {
+  const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (file < 0) return;
+  ::fsync(file);
+  ::close(file);
+}
+
+}  // namespace
+
+void Backup::Finish::operator()(sqlite3_backup* backup) const { sqlite3_backup_finish(backup); }
+
+Backup::Backup(Database& source, std::string path) : path_(std::move(path)) {
+  std::filesystem::create_directories(std::filesystem::path(path_).parent_path());
+  std::filesystem::remove(path_ + ".part");
+  target_ = std::make_unique<Database>(path_ + ".part", Database::Mode::writer);
+  ::chmod((path_ + ".part").c_str(), 0600);
+  backup_.reset(sqlite3_backup_init(target_->handle(), "main", source.handle(), "main"));
+  if (!backup_) throw SqlError(sqlite3_errcode(target_->handle()), std::string("backup to ") + path_ + " cannot begin");
+}
+
+Backup::~Backup() {
+  backup_.reset();
+  target_.reset();
+  std::error_code gone;
+  for (const auto* suffix : {".part", ".part-wal", ".part-shm", ".part-journal"})
+    std::filesystem::remove(path_ + suffix, gone);
+}
+
+bool Backup::step(int pages) {
+  const int code = sqlite3_backup_step(backup_.get(), pages);
+  if (code == SQLITE_OK || code == SQLITE_BUSY || code == SQLITE_LOCKED) return false;
+  if (code != SQLITE_DONE) throw SqlError(code, "backup to " + path_ + ": " + sqlite3_errstr(code));
+  backup_.reset();
+  target_->execute("PRAGMA journal_mode=DELETE");
+  target_.reset();
+  sync(path_ + ".part");
+  std::filesystem::rename(path_ + ".part", path_);
+  sync(std::filesystem::path(path_).parent_path());
+  return true;
+}
+
+void prune_backups(const std::string& directory, std::size_t kept) {
+  std::vector<std::filesystem::path> found;
+  std::error_code missing;
+  for (const auto& entry : std::filesystem::directory_iterator(directory, missing)) {
+    const auto name = entry.path().filename().string();
+    if (name.starts_with("wattd-") && name.ends_with(".db")) found.push_back(entry.path());
+  }
+  std::ranges::sort(found);  // their names begin with their dates
+  for (std::size_t i = 0; i + kept < found.size(); ++i) std::filesystem::remove(found[i], missing);
+}
+
+}  // namespace wattd::storage

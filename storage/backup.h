@@ -1,0 +1,38 @@
+#pragma once
+#include <memory>
+#include <string>
+
+#include "storage/database.h"
+
+struct sqlite3_backup;
+
+namespace wattd::storage {
+
+/// A copy of the database that is made page by page while it is written to, and whole when it is done.
+/// Threads: the writer's. Errors of every call: throws SqlError; what was copied so far is removed.
+class Backup {
+ public:
+  /// Copies to `path`, by way of `path`.part. The connection has to be the writer's: what it changes meanwhile goes
+  /// into the copy, too.
+  Backup(Database& source, std::string path);
+  ~Backup();
+  Backup(const Backup&) = delete;
+  Backup& operator=(const Backup&) = delete;
+
+  /// Copies so many pages; true when all are there and the file is on the disk under its name.
+  bool step(int pages);
+  const std::string& path() const { return path_; }
+
+ private:
+  struct Finish {
+    void operator()(sqlite3_backup* backup) const;
+  };
+  std::string path_;
+  std::unique_ptr<Database> target_;
+  std::unique_ptr<sqlite3_backup, Finish> backup_;
+};
+
+/// Removes the oldest files of a directory that a schedule made, so that `kept` are left.
+void prune_backups(const std::string& directory, std::size_t kept);
+
+}  // namespace wattd::storage

@@ -1,0 +1,329 @@
+#include "storage/care.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <filesystem>
+#include <set>
+
+#include "storage/chunk.h"
+#include "storage/guarded.h"
+#include "storage/reader.h"
+#include "storage/schema.h"
+#include "storage/segment.h"
+#include "storage/state.h"
+#include "storage/texts.h"
+
+namespace wattd::storage {
+namespace {
+
+// In the order in which they refer to each other.
+constexpr std::array kTables{"tenants",
+                             "buildings",
+                             "users",
+                             "devices",
+                             "device_versions",
+                             "series",
+                             "segments",
+                             "ring",
+                             "chunks",
+                             "corrections",
+                             "state",
+                             "rollups_hourly",
+                             "rollups_daily",
+                             "rollup_pending",
+                             "dead_letters",
+                             "cursors",
+                             "rules",
+                             "alerts",
+                             "alert_configs",
+                             "outbox",
+                             "notification_logs",
+                             "mqtt_acl",
+                             "analytics_jobs",
+                             "export_checkpoints",
+                             "daily_summaries"};
+constexpr std::int64_t kMostGuesses = 1'000'000;
+constexpr std::size_t kReadingsAtOnce = 5000;
+
+void inspect_segments(Database& database, Inspection& found) {
+  Statement row(database, "SELECT seq, readings, body FROM arrivals ORDER BY seq");
+  while (row.step()) {
+    ++found.segments;
+    found.readings += static_cast<std::uint64_t>(row.integer(1));
+    if (const auto blocks = decode_segment(row.blob(2)); !blocks)
+      found.problems.push_back(fmt::format("segment {}: {}", row.integer(0), blocks.error().message));
+  }
+}
+
+void inspect_chunks(Database& database, Inspection& found) {
+  Statement row(database, "SELECT chunk_id, to_at, head, body FROM chunks ORDER BY chunk_id");
+  std::uint32_t device = 0;
+  std::int64_t until = INT64_MIN;
+  while (row.step()) {
+    ++found.chunks;
+    const auto head = decode_chunk_head(row.blob(2));
+    const auto block = decode_chunk(row.blob(2), row.blob(3));
+    if (!head || !block) {
+      found.problems.push_back(
+          fmt::format("chunk {}: {}", row.integer(0), (head ? block.error() : head.error()).message));
+      continue;
+    }
+    found.readings += head->rows;
+    if (device_of_chunk(row.integer(0)) != device) until = INT64_MIN;
+    device = device_of_chunk(row.integer(0));
+    if (head->from_us <= until)
+      found.problems.push_back(fmt::format("chunk {} begins before the one before it ends", row.integer(0)));
+    if (head->to_us != row.integer(1))
+      found.problems.push_back(fmt::format("chunk {} ends elsewhere than its row says", row.integer(0)));
+    until = head->to_us;
+  }
+}
+
+std::vector<std::string> columns_of(Database& database, const std::string& table) {
+  Statement row(database, fmt::format("SELECT name FROM pragma_table_info('{}')", table));
+  std::vector<std::string> names;
+  while (row.step()) names.push_back(row.text(0));
+  return names;
+}
+
+void copy_row(const Statement& from, std::size_t columns, Statement& to) {
+  for (int i = 0; i < static_cast<int>(columns); ++i) to.bind_copy(from, i);
+  to.run();
+}
+
+/// The rows of a table that can be found: from the front as far as it goes, then from the back, then by an index.
+std::set<std::int64_t> rows_of(Database& damaged, const std::string& table) {
+  std::set<std::int64_t> found;
+  std::vector<std::string> ways{"ORDER BY rowid", "ORDER BY rowid DESC"};
+  if (table == "chunks") ways.emplace_back("INDEXED BY ix_chunks_last_seq ORDER BY last_seq");
+  for (const auto& way : ways) {
+    try {
+      Statement row(damaged, fmt::format("SELECT rowid FROM {} {}", table, way));
+      while (row.step()) found.insert(row.integer(0));
+      return found;
+    } catch (const SqlError&) {
+      // What lies behind the damage is looked for in another way.
+    }
+  }
+  // Numbers that follow each other can be guessed.
+  if (table != "chunks" && found.size() > 1 && *found.rbegin() - *found.begin() < kMostGuesses) {
+    for (auto id = *found.begin(); id < *found.rbegin(); ++id) found.insert(id);
+  }
+  return found;
+}
+
+bool is_sound(const Statement& row, const std::string& table, const std::vector<std::string>& columns) {
+  const auto place = [&](const char* name) {
+    return static_cast<int>(std::ranges::find(columns, name) - columns.begin());
+  };
+  if (table == "chunks") return decode_chunk(row.blob(place("head")), row.blob(place("body"))).has_value();
+  if (table == "ring" || table == "segments") return decode_segment(row.blob(place("body"))).has_value();
+  return true;
+}
+
+/// Copies what one statement finds, until it meets damage.
+void copy_until_damage(Statement& from, std::size_t columns, Statement& to, Salvaged& salvaged) {
+  try {
+    while (from.step()) {
+      copy_row(from, columns, to);
+      ++salvaged.rows;
+    }
+  } catch (const SqlError&) {
+    to.reset();
+    ++salvaged.lost;
+  }
+  from.reset();
+}
+
+void salvage_table(Database& damaged, Database& target, const std::string& table, Salvaged& salvaged) {
+  std::vector<std::string> columns;
+  const auto there = columns_of(damaged, table);
+  for (const auto& name : columns_of(target, table)) {
+    if (std::ranges::find(there, name) != there.end()) columns.push_back(name);
+  }
+  if (columns.empty()) return;
+  const auto list = fmt::format("{}", fmt::join(columns, ", "));
+  std::string marks = "?";
+  for (std::size_t i = 1; i < columns.size(); ++i) marks += ",?";
+  Statement put(target, fmt::format("INSERT OR REPLACE INTO {} ({}) VALUES ({})", table, list, marks));
+  Statement keyed(target, fmt::format("SELECT sql LIKE '%WITHOUT ROWID%' FROM sqlite_master WHERE name='{}'", table));
+  if (!keyed.step() || keyed.integer(0) == 0) {
+    // A row whose own pages are damaged must not hide the next one.
+    Statement row(damaged, fmt::format("SELECT {} FROM {} WHERE rowid=?", list, table));
+    for (const auto id : rows_of(damaged, table)) {
+      try {
+        if (row.bind(id).step()) {
+          const bool sound = is_sound(row, table, columns);
+          if (sound) copy_row(row, columns.size(), put);
+          ++(sound ? salvaged.rows : salvaged.lost);
+        }
+      } catch (const SqlError&) {
+        put.reset();
+        ++salvaged.lost;
+      }
+      row.reset();
+    }
+    return;
+  }
+  Statement key(target, fmt::format("SELECT name FROM pragma_table_info('{}') WHERE pk>0 ORDER BY pk", table));
+  std::vector<std::string> forward;
+  std::vector<std::string> backward;
+  while (key.step()) forward.push_back(key.text(0)), backward.push_back(key.text(0) + " DESC");
+  for (const auto& order : {forward, backward}) {
+    const auto lost = salvaged.lost;
+    Statement row(damaged, fmt::format("SELECT {} FROM {} ORDER BY {}", list, table, fmt::join(order, ", ")));
+    copy_until_damage(row, columns.size(), put, salvaged);
+    if (salvaged.lost == lost) return;
+  }
+}
+
+/// Takes out what stands here already: it was said or corrected since, the other database is the older one.
+/// Shape: the readings are of one device, in order of time.
+void leave_out_known(Reader& mine, std::vector<Reading>& readings) {
+  if (readings.empty()) return;
+  auto reading = readings.begin();
+  const TimeRange range{readings.front().at, readings.back().at + std::chrono::microseconds{1}};
+  (void)mine.visit(readings.front().device_id, {}, range, [&](const Reading& here) {
+    while (reading != readings.end() && reading->at < here.at) ++reading;
+    if (reading == readings.end()) return false;
+    if (reading->at == here.at)
+      std::erase_if(reading->fields, [&](const Field& field) { return here.find(field.name) != nullptr; });
+    return true;
+  });
+  std::erase_if(readings, [](const Reading& one) { return one.fields.empty(); });
+}
+
+/// Rollups of the other database, where this one has none: of hours whose readings are gone already.
+void merge_rollups(Database& other, const std::string& path) {
+  Database mine(path, Database::Mode::writer);
+  Transaction transaction(mine);
+  for (const std::string table : {"rollups_hourly", "rollups_daily"}) {
+    Statement row(other,
+                  fmt::format("SELECT device_id, field, start, count, min, max, sum, first, last, coverage, quality, "
+                              "energy FROM {} JOIN series USING (series_id) JOIN devices USING (device_key)",
+                              table));
+    Statement put(
+        mine, fmt::format("INSERT OR IGNORE INTO {} (series_id, start, count, min, max, sum, first, last, coverage, "
+                          "quality, energy) SELECT series_id, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12 FROM series "
+                          "JOIN devices USING (device_key) WHERE device_id=?1 AND field=?2",
+                          table));
+    while (row.step()) copy_row(row, 12, put);
+  }
+  transaction.commit();
+}
+
+}  // namespace
+
+Result<Inspection> inspect(const std::string& path) {
+  if (!std::filesystem::exists(path)) return fail(ErrorKind::permanent, path + " does not exist");
+  return guarded([&] {
+    Database database(path, Database::Mode::reader);
+    Inspection found;
+    found.schema = database.pragma("user_version");
+    Statement pages(database, "PRAGMA integrity_check");
+    while (pages.step()) {
+      if (pages.text(0) != "ok") found.problems.push_back(pages.text(0));
+    }
+    if (found.schema < 2 || found.schema > newest_schema()) {
+      found.problems.push_back(fmt::format("the schema is {}; this program reads {}", found.schema, newest_schema()));
+      return found;
+    }
+    inspect_segments(database, found);
+    inspect_chunks(database, found);
+    Statement rollups(database, "SELECT (SELECT count(*) FROM rollups_hourly) + (SELECT count(*) FROM rollups_daily)");
+    if (rollups.step()) found.rollups = static_cast<std::uint64_t>(rollups.integer(0));
+    return found;
+  });
+}
+
+Result<Salvaged> salvage(const std::string& damaged, const std::string& target) {
+  if (std::filesystem::exists(target)) return fail(ErrorKind::permanent, target + " exists already; give another name");
+  auto done = guarded([&] {
+    Database from(damaged, Database::Mode::reader);
+    (void)columns_of(from, "devices");  // says at once when nothing is there to be read
+    Database to(target, Database::Mode::writer);
+    to.execute("PRAGMA foreign_keys=OFF");
+    migrate(to);
+    Salvaged salvaged;
+    Transaction transaction(to);
+    for (const auto* table : kTables) {
+      try {
+        salvage_table(from, to, table, salvaged);
+      } catch (const SqlError&) {
+        ++salvaged.lost;
+      }
+    }
+    // What was saved of the ring counts; what the file says of itself may not be true any more.
+    to.execute(
+        "INSERT OR REPLACE INTO state SELECT 'last_seq', max(ifnull((SELECT max(seq) FROM arrivals), 0), "
+        "ifnull((SELECT max(last_seq) FROM chunks), 0))");
+    transaction.commit();
+    return salvaged;
+  });
+  if (!done) return fail(ErrorKind::permanent, "nothing can be read of it: " + done.error().message);
+  return done;
+}
+
+Result<std::uint64_t> merge(const std::string& other, Store& store) {
+  std::uint64_t merged = 0;
+  std::optional<Error> failed;
+  const auto read = guarded([&] {
+    Database database(other, Database::Mode::reader);
+    Reader reader(other);
+    Reader mine(store.path());
+    Group group;
+    const auto known = store.devices();
+    const auto now = [] { return std::chrono::floor<std::chrono::microseconds>(std::chrono::system_clock::now()); };
+    const auto commit = [&] {
+      leave_out_known(mine, group.readings);
+      if (const auto done = store.commit(group); !done) failed = done.error();
+      merged += group.readings.size();
+      group = {};
+      for (auto more = store.maintain(now()); more && *more;) more = store.maintain(now());
+      return !failed;
+    };
+    for (const auto& device : load_devices(database)) {
+      if (std::ranges::find(known, device.id, &Device::id) == known.end()) group.devices.push_back(device);
+      const auto visited = reader.visit(device.id, {}, kAlways, [&](Reading reading) {
+        group.readings.push_back(std::move(reading));
+        return group.readings.size() < kReadingsAtOnce || commit();
+      });
+      if (!visited && !failed) failed = visited.error();
+      if (failed || !commit()) return false;
+    }
+    merge_rollups(database, store.path());
+    return true;
+  });
+  if (failed) return std::unexpected(*failed);
+  if (!read) return std::unexpected(read.error());
+  return merged;
+}
+
+Result<std::string> restore(const std::string& backup, const std::string& database) {
+  const auto sound = inspect(backup);
+  if (!sound) return std::unexpected(sound.error());
+  if (!sound->problems.empty())
+    return fail(ErrorKind::permanent,
+                fmt::format("{} is not sound: {}; nothing was changed", backup, sound->problems.front()));
+  namespace fs = std::filesystem;
+  std::error_code failed;
+  fs::copy_file(backup, database + ".part", fs::copy_options::overwrite_existing, failed);
+  if (failed) return fail(ErrorKind::permanent, fmt::format("{} cannot be copied: {}", backup, failed.message()));
+  auto kept = database + ".before-restore";
+  for (int number = 2; fs::exists(kept); ++number) kept = fmt::format("{}.before-restore-{}", database, number);
+  // The log belongs to the file: it goes where the file goes, under its name.
+  for (const auto* suffix : {"-wal", "-shm", ""}) {
+    if (fs::exists(database + suffix)) fs::rename(database + suffix, kept + suffix, failed);
+    if (failed)
+      return fail(ErrorKind::permanent, fmt::format("{}{} cannot be moved: {}", database, suffix, failed.message()));
+  }
+  fs::permissions(database + ".part", fs::perms::owner_read | fs::perms::owner_write, failed);
+  fs::rename(database + ".part", database, failed);
+  if (failed)
+    return fail(ErrorKind::permanent, fmt::format("{} cannot be put in place: {}", database, failed.message()));
+  return kept;
+}
+
+}  // namespace wattd::storage

@@ -1,0 +1,39 @@
+#pragma once
+#include <cstdint>
+#include <map>
+#include <vector>
+
+#include "storage/database.h"
+#include "storage/history.h"
+#include "telemetry/calendar.h"
+
+namespace wattd::storage {
+
+/// How segments become chunks.
+struct CompactionPolicy {
+  std::size_t cells = 400'000;       ///< Values in one round, so that its transaction stays short and its memory small.
+  std::size_t rows = 4096;           ///< The most in one chunk.
+  std::size_t small_rows = 1000;     ///< A chunk below this takes in what follows on the same day.
+  std::size_t corrections = 10'000;  ///< The newest that are remembered.
+  bool operator==(const CompactionPolicy&) const = default;
+};
+
+/// What a round did.
+struct Compacted {
+  std::uint64_t last_seq = 0;
+  std::size_t segments = 0;
+  std::size_t readings = 0;
+  std::size_t corrections = 0;
+};
+
+/// Turns the oldest segments that are in no chunk yet into chunks, one device and day after the other, and computes
+/// the rollups of the hours that have ended. Late readings go into the chunks of their time.
+/// Within the caller's transaction: after a crash the same round runs again on the same segments.
+/// Errors: throws SqlError; a damaged segment is left out and logged.
+Compacted compact(Database& database, const Calendar& calendar, const CompactionPolicy& policy, Timestamp now);
+
+/// Computes the rollups of hours and days that had not ended when their readings were compacted: at most `most` of
+/// them.
+void roll_up_pending(Database& database, const Calendar& calendar, Timestamp now, std::size_t most);
+
+}  // namespace wattd::storage

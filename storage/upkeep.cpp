@@ -1,0 +1,234 @@
+// What the store does between commits: chunks, rollups, retention, and making room.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "storage/state.h"
+#include "storage/store.h"
+#include "telemetry/log.h"
+
+namespace wattd::storage {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto kGrace = 1min;           // after an hour's end, for what is on its way
+constexpr auto kBetweenRounds = 10min;  // so that a stream of late readings does not wear the flash
+constexpr std::int64_t kSparePages = 64;
+constexpr std::int64_t kLeastFree = 1 << 20;
+constexpr int kLogPagesAtRest = 250;
+constexpr auto kBetweenCheckpoints = 30s;
+constexpr auto kBetweenExpiries = 1h;
+constexpr int kBackupPages = 256;
+constexpr auto kPatience = 50ms;  // for readers to finish before the log is emptied
+constexpr std::size_t kPendingAtOnce = 100;
+
+}  // namespace
+
+template <class Work>
+Result<void> Store::in_transaction(Work work) {
+  const auto ring = ring_.state();
+  const auto usage = usage_;
+  try {
+    Transaction transaction(database_);
+    work();
+    transaction.commit();
+    refresh_usage();
+    return {};
+  } catch (const SqlError& problem) {
+    ring_.restore(ring);
+    usage_ = usage;
+    return std::unexpected(problem.to_error());
+  }
+}
+
+bool Store::is_round_due(Timestamp now) const {
+  const auto& ring = ring_.state();
+  if (!ring.has_tail()) return false;
+  if (ring.tail_cells >= options_.compaction.cells) return true;
+  if (ring.tail_cells == 0) return ring.last_seq - ring.compacted_seq > 10'000;  // nothing but receipts
+  if (last_round_at_ && now >= *last_round_at_ && now - *last_round_at_ < kBetweenRounds) return false;
+  // When the newest reading's hour has ended, or the first minute of it is there and the hour before is whole.
+  const auto newest = calendar_.hour_of(from_unix_us(ring.tail_to_us));
+  if (newest.to + kGrace <= now) return true;
+  return from_unix_us(ring.tail_from_us) < newest.from && newest.from + kGrace <= now;
+}
+
+void Store::compact_round(Timestamp now) {
+  const auto done = compact(database_, calendar_, options_.compaction, now);
+  usage_.corrections += done.corrections;
+  ring_.compacted(std::max(done.last_seq, ring_.state().compacted_seq));
+  ring_.drop(std::min(settled_everywhere(), ring_.state().compacted_seq));
+  load_next_pending();
+}
+
+void Store::bound_ring(Timestamp now) {
+  while (const auto surplus = ring_.surplus(options_.ring_bytes)) {
+    const auto done = in_transaction([&] {
+      // What has not reached every sink is still found in the chunks.
+      if (surplus > ring_.state().compacted_seq) compact_round(now);
+      else ring_.drop(surplus);
+    });
+    if (done) continue;
+    // The group is on the disk already: a ring that is too large for now is no reason to refuse it.
+    log::error("the ring has outgrown its budget: " + done.error().message);
+    return;
+  }
+}
+
+Timestamp Store::clock_for_expiry(Timestamp now) const {
+  if (options_.clock_is_trusted == nullptr || options_.clock_is_trusted()) return now;
+  // A clock that nobody vouches for may be years ahead: time is then what has passed since the newest reading.
+  const auto passed =
+      std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - opened_at_);
+  return std::min(now, newest_at_open_ + passed);
+}
+
+void Store::load_next_pending() {
+  Statement row(database_, "SELECT min(until) FROM rollup_pending");
+  next_pending_ = row.step() ? row.time_if(0) : std::nullopt;
+}
+
+void Store::expire_old(Timestamp now) {
+  const RetentionPolicy policy{.raw = options_.raw_retention,
+                               .hourly = options_.hourly_retention,
+                               .daily = options_.daily_retention,
+                               .bytes = options_.database_bytes / 10 * 9};
+  const auto expired = expire(database_, calendar_, policy, archive_, settled_everywhere(), clock_for_expiry(now));
+  usage_.expired_unsent += expired.unsent;
+  usage_.expired_unarchived += expired.unarchived;
+  more_to_expire_ = expired.more;
+}
+
+Result<bool> Store::maintain(Timestamp now) {
+  if (is_round_due(now)) {
+    auto done = in_transaction([&] { compact_round(now); });
+    if (!done) return std::unexpected(done.error());
+    last_round_at_ = now;
+    database_.release_memory();
+    (void)database_.checkpoint(kPatience);
+    return true;
+  }
+  // A small log at rest, and in a hurry a larger one: a checkpoint costs two syncs.
+  if (database_.log_pages() >= kLogPagesAtRest &&
+      (!last_checkpoint_at_ || now < *last_checkpoint_at_ || now - *last_checkpoint_at_ > kBetweenCheckpoints)) {
+    database_.checkpoint_passively();
+    last_checkpoint_at_ = now;
+  }
+  if (next_pending_ && *next_pending_ + kGrace <= now) {
+    auto done = in_transaction([&] {
+      roll_up_pending(database_, calendar_, now, kPendingAtOnce);
+      load_next_pending();
+    });
+    if (!done) return std::unexpected(done.error());
+    return true;
+  }
+  back_up(now);
+  if (backup_) return true;
+  if (more_to_expire_ || !last_expiry_at_ || now < *last_expiry_at_ || now - *last_expiry_at_ >= kBetweenExpiries) {
+    auto done = in_transaction([&] { expire_old(now); });
+    if (!done) return std::unexpected(done.error());
+    last_expiry_at_ = now;
+    usage_.database_bytes = used_bytes(database_);
+    if (ballast_.keep()) usage_.relief.clear();
+  }
+  return more_to_expire_;
+}
+
+std::string Store::backup_path(Timestamp now) const {
+  const auto directory = options_.backup_directory.empty()
+                             ? (std::filesystem::path(options_.directory) / "backups").string()
+                             : options_.backup_directory;
+  return fmt::format("{}/wattd-{}.db", directory, calendar_.date_of(now));
+}
+
+Result<void> Store::begin_backup(const std::string& path) {
+  if (backup_) return fail(ErrorKind::permanent, "a backup is being made already: " + backup_->path());
+  try {
+    const auto directory = std::filesystem::path(path).parent_path();
+    std::filesystem::create_directories(directory);
+    const auto needed = database_.pragma("page_count") * database_.pragma("page_size");
+    if (free_bytes(directory) < needed + options_.ballast_bytes)
+      return fail(ErrorKind::permanent, fmt::format("{} has no room for {} MB", directory.string(), needed >> 20));
+    backup_ = std::make_unique<Backup>(database_, path);
+    usage_.backup = path;
+    usage_.backup_running = true;
+    usage_.backup_problem.clear();
+    return {};
+  } catch (const SqlError& problem) {
+    return fail(ErrorKind::permanent, problem.what());
+  } catch (const std::filesystem::filesystem_error& problem) {
+    return fail(ErrorKind::permanent, problem.what());
+  }
+}
+
+void Store::back_up(Timestamp now) {
+  if (!backup_ && options_.backups > 0) {
+    // Once a day of the site, from two o'clock on, when plants are quiet.
+    const auto today = calendar_.date_of(now);
+    if (today == backed_up_on_ || now - calendar_.day_of(now).from < 2h) return;
+    backed_up_on_ = today;
+    auto begun = begin_backup(backup_path(now));
+    const auto saved = in_transaction([&] { save(database_, "backed_up_on", std::string_view(today)); });
+    if (begun && !saved) begun = std::unexpected(saved.error());
+    if (!begun) {
+      usage_.backup_problem = begun.error().message;
+      log::warning("the daily backup was not made: " + begun.error().message);
+    }
+  }
+  if (!backup_) return;
+  try {
+    if (!backup_->step(kBackupPages)) return;
+    log::info("the database was copied to " + backup_->path());
+    if (backup_->path() == backup_path(now))
+      prune_backups(std::filesystem::path(backup_->path()).parent_path(), options_.backups);
+  } catch (const std::exception& problem) {
+    usage_.backup_problem = problem.what();
+    log::warning(fmt::format("a backup was not made: {}", problem.what()));
+  }
+  backup_.reset();
+  usage_.backup_running = false;
+}
+
+bool Store::has_no_space() {
+  const auto pages = database_.pragma("page_count") - database_.pragma("freelist_count");
+  const bool at_its_limit = pages + kSparePages >= database_.pragma("max_page_count");
+  return at_its_limit || free_bytes(options_.directory) < kLeastFree;
+}
+
+bool Store::relieve(Timestamp now) {
+  const bool lighter = ballast_.give_up();
+  Expired expired;
+  const auto done = in_transaction([&] {
+    ring_.drop(std::min(settled_everywhere(), ring_.state().compacted_seq));
+    if (!has_no_space()) return;
+    // As if the database were too large: the oldest day of raw data goes, rollups stay.
+    const RetentionPolicy policy{.raw = options_.raw_retention,
+                                 .hourly = options_.hourly_retention,
+                                 .daily = options_.daily_retention,
+                                 .bytes = 0};
+    expired = expire(database_, calendar_, policy, archive_, settled_everywhere(), clock_for_expiry(now));
+    usage_.expired_unsent += expired.unsent;
+    usage_.expired_unarchived += expired.unarchived;
+  });
+  (void)database_.checkpoint(kPatience);  // a full disk may refuse even this; the next commit tries again
+  const bool deleted = done && expired.chunks > 0;
+  if (!lighter && !deleted) return false;
+  usage_.relief = fmt::format("there is no space left{}{}{}", lighter ? "; the ballast file was given up" : "",
+                              deleted ? "; the oldest raw readings were deleted" : "",
+                              deleted && expired.unsent > 0 ? ", some of them before every sink had them" : "");
+  log::error(usage_.relief, {{"DATABASE", path_}});
+  return true;
+}
+
+bool Store::is_log_pinned() {
+  usage_.wal_bytes = file_bytes(path_ + "-wal");
+  if (usage_.wal_bytes <= options_.wal_bytes) return false;
+  // Written back and begun anew where nobody reads from it any more; it shrinks to its limit then.
+  const bool pinned = !database_.checkpoint(kPatience);
+  usage_.wal_bytes = file_bytes(path_ + "-wal");
+  return pinned && usage_.wal_bytes > options_.wal_bytes;
+}
+
+}  // namespace wattd::storage

@@ -1,0 +1,114 @@
+"""The store in the running daemon: history, energy and demand by the site's clock, copies while it runs, a database that is put back."""
+import datetime
+import json
+import pathlib
+import subprocess
+
+from plant import BUILD, Gateway, mqtt_config, wait_until
+from test_way_of_a_reading import publish
+
+SITE = '[site]\nzone = "Asia/Kolkata"\n'
+METERS = """
+[[devices]]
+id = "MAIN"
+building = "B1"
+[[devices]]
+id = "HVAC"
+building = "B1"
+role = "sub"
+parent = "MAIN"
+"""
+
+
+def history(hours: int, kw: float = 6.0) -> list:
+    """Both meters every minute of the last hours: a counter in kWh and its power."""
+    now = datetime.datetime.now(datetime.timezone.utc).replace(second=0, microsecond=0)
+    messages = []
+    for minute in range(hours * 60):
+        at = (now - datetime.timedelta(minutes=hours * 60 - minute)).isoformat()
+        for device, share in (("MAIN", 1.0), ("HVAC", .5)):
+            kwh = 1000 + minute * kw * share / 60
+            messages.append((f"devices/{device}/telemetry", json.dumps(
+                {"device_id": device, "timestamp": at, "power_total": kw * share * 1000, "energy_import_total": round(kwh, 3)})))
+    return messages
+
+
+def started(plant, broker, extra: str = "") -> Gateway:
+    gateway = Gateway(plant, SITE + METERS + extra + mqtt_config(broker, 1000))
+    gateway.wait_connected()
+    return gateway
+
+
+def window(hours: int) -> str:
+    now = datetime.datetime.now(datetime.timezone.utc)
+    start = (now - datetime.timedelta(hours=hours)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"start_time={start}&end_time={now.strftime('%Y-%m-%dT%H:%M:%SZ')}"
+
+
+def test_history_is_compacted_and_answers_as_before(plant, broker):
+    gateway = started(plant, broker)
+    publish(broker.port, history(5))
+    gateway.wait_committed(600)
+    wait_until(lambda: gateway.status()["storage"]["compacted_seq"] > 0, what="segments are in chunks")
+    assert gateway.local_samples() == 1200
+    hours = gateway.get(f"/api/v1/data/telemetry/MAIN?{window(5)}&fields=energy_import_total&aggregate=energy&interval=1h")["data"]["items"]
+    assert all(item["timestamp"].endswith(":30:00Z") for item in hours[1:]), "India's hours begin at half past"
+    assert all(abs(item["energy_import_total"] - 6) < .01 for item in hours[1:-1])
+    latest = {one["field"]: one["value"] for one in gateway.get("/api/v1/data/telemetry/HVAC/latest")["data"]["series"]}
+    assert latest["power_total"] == 3000
+    stats = gateway.get(f"/api/v1/data/stats/MAIN?{window(6)}")["data"]
+    assert stats["power_total_min"] == stats["power_total_avg"] == stats["power_total_max"] == 6000 and stats["data_points"] == 300
+    assert gateway.status()["storage"]["written_bytes"] > 0
+    assert "wattd_written_bytes_total" in gateway.metrics()
+
+
+def test_a_building_counts_nothing_twice_and_knows_its_peaks(plant, broker):
+    gateway = started(plant, broker)
+    publish(broker.port, history(3))
+    gateway.wait_committed(360)
+    data = gateway.get(f"/api/v1/buildings/B1/demand?{window(2)}")["data"]
+    assert data["meters"] == ["+MAIN"]
+    complete = [block for block in data["blocks"] if block["complete"]]
+    assert len(complete) >= 6 and all(abs(block["demand_kw"] - 6) < .05 for block in complete)
+    assert abs(data["days"][-1]["block"]["demand_kw"] - 6) < .05 and data["months"]
+    sub = gateway.get(f"/api/v1/data/demand/HVAC?{window(2)}")["data"]
+    assert abs(sub["days"][-1]["sliding"]["demand_kw"] - 3) < .05
+
+
+def test_a_copy_is_made_while_it_runs_and_can_be_put_back(plant, broker, tmp_path):
+    gateway = started(plant, broker)
+    publish(broker.port, history(2))
+    gateway.wait_committed(240)
+    copy = tmp_path / "copy.db"
+    assert gateway.ctl_json("db", "backup", copy)["backup"] == str(copy)
+    publish(broker.port, [("devices/LATER/telemetry", '{"device_id":"LATER","power_total":1.5}')])
+    gateway.wait_committed(241)
+    data = gateway.directory / "data"
+    assert gateway.ctl_json("db", "check", "--directory", data)["problems"] == []
+    assert gateway.ctl_json("db", "check", copy)["readings"] == 240
+    busy = gateway.ctl("db", "restore", copy, "--directory", data, check=False)
+    assert busy.returncode == 1 and "another wattd uses" in busy.stderr
+    gateway.stop()
+    assert "wattd.db.before-restore" in gateway.ctl("db", "restore", copy, "--directory", data).stdout
+    gateway.start()
+    assert gateway.local_samples() == 480
+    gateway.stop()
+    merged = gateway.ctl("db", "merge", data / "wattd.db.before-restore", "--directory", data).stdout
+    assert merged.startswith("1 readings")
+    gateway.ctl("db", "vacuum", "--directory", data)
+    gateway.start()
+    assert gateway.local_samples() == 481
+
+
+def test_a_zone_that_nobody_knows_is_refused_with_its_line(plant, tmp_path):
+    config = tmp_path / "wattd.toml"
+    config.write_text('[site]\nzone = "Europe/Berlln"\n')
+    done = subprocess.run([BUILD / "wattd", "--check-config", "--config", config], capture_output=True, text=True)
+    assert done.returncode == 6
+    assert f'{config}:2:' in done.stderr + done.stdout and "IANA" in done.stderr + done.stdout
+
+
+def test_files_are_for_the_daemon_alone(plant, broker):
+    gateway = started(plant, broker)
+    for name in ("wattd.db", "wattd.db-wal", "ballast"):
+        assert pathlib.Path(gateway.directory / "data" / name).stat().st_mode & 0o777 == 0o600, name

@@ -1,0 +1,173 @@
+#include "storage/care.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+
+#include "storage/reader.h"
+
+namespace wattd::storage {
+namespace {
+
+using namespace std::chrono_literals;
+
+const Timestamp kNoon = from_unix_us(1'770'465'600'000'000);  // 2026-02-07T12:00:00Z
+
+struct CareTest : testing::Test {
+  CareTest() { open(); }
+  ~CareTest() override { std::filesystem::remove_all(directory); }
+
+  void open() {
+    store.reset();
+    store = std::make_unique<Store>(Options{.directory = directory, .ballast_bytes = 0, .backups = 0});
+  }
+  void settle(Timestamp now) {
+    for (auto more = store->maintain(now); more && *more;) more = store->maintain(now);
+  }
+  /// A reading a minute from `from` on, and a device's record.
+  void fill(Timestamp from, int minutes, const std::string& device = "D1") {
+    Group group{.devices = {{.id = device, .name = device, .type = "bulb", .version = 1}}};
+    for (int i = 0; i < minutes; ++i) {
+      const auto at = from + i * 1min;
+      group.readings.push_back(
+          {.device_id = device, .at = at, .received = at, .device_version = 1, .fields = {{"power", std::sin(i)}}});
+    }
+    ASSERT_TRUE(store->commit(group));
+  }
+  static std::size_t count(const std::string& path, const std::string& device = "D1") {
+    return Reader(path).range({device, "power"}, kAlways, 1'000'000)->size();
+  }
+
+  std::string directory =
+      (std::filesystem::temp_directory_path() / ("wattd-care-" + std::to_string(getpid()))).string();
+  std::unique_ptr<Store> store;
+};
+
+TEST_F(CareTest, copies_the_database_while_it_is_written_to) {
+  fill(kNoon, 5000);
+  settle(kNoon + 1h);
+  const auto path = directory + "/copy/now.db";
+  ASSERT_TRUE(store->begin_backup(path));
+  EXPECT_NE(store->begin_backup(path).error().message.find("being made already"), std::string::npos);
+  fill(kNoon + 24h * 10, 100);
+  settle(kNoon + 24h * 11);
+  ASSERT_FALSE(store->usage().backup_running);
+  EXPECT_EQ(count(path), 5100u) << "what came meanwhile is in the copy, too";
+  const auto sound = inspect(path);
+  ASSERT_TRUE(sound);
+  EXPECT_TRUE(sound->problems.empty()) << sound->problems.front();
+  EXPECT_EQ(std::filesystem::status(path).permissions() & std::filesystem::perms::all,
+            std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
+}
+
+TEST_F(CareTest, makes_a_copy_a_day_and_keeps_the_newest) {
+  store = std::make_unique<Store>(Options{.directory = directory + "/daily", .ballast_bytes = 0, .backups = 3});
+  for (int day = 0; day < 6; ++day) {
+    fill(kNoon + 24h * day, 1);
+    settle(kNoon + 24h * day);
+    settle(kNoon + 24h * day + 1h);
+  }
+  std::vector<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(directory + "/daily/backups"))
+    names.push_back(entry.path().filename());
+  std::ranges::sort(names);
+  EXPECT_EQ(names, (std::vector<std::string>{"wattd-2026-02-10.db", "wattd-2026-02-11.db", "wattd-2026-02-12.db"}));
+}
+
+TEST_F(CareTest, puts_a_copy_back_and_takes_in_what_came_since) {
+  fill(kNoon, 100);
+  settle(kNoon + 24h);
+  const auto copy = directory + "/copy.db";
+  ASSERT_TRUE(store->begin_backup(copy));
+  settle(kNoon + 24h);
+  fill(kNoon + 3h, 50);
+  fill(kNoon, 10, "D2");
+  const auto path = store->path();
+  store.reset();
+  const auto kept = restore(copy, path);
+  ASSERT_TRUE(kept) << kept.error().message;
+  open();
+  EXPECT_EQ(count(path), 100u);
+  const auto merged = merge(*kept, *store);
+  ASSERT_TRUE(merged) << merged.error().message;
+  EXPECT_EQ(*merged, 60u) << "what stands here already is not taken again";
+  EXPECT_EQ(count(path), 150u);
+  EXPECT_EQ(count(path, "D2"), 10u);
+  EXPECT_EQ(*merge(*kept, *store), 0u);
+}
+
+TEST_F(CareTest, refuses_to_put_back_what_is_not_sound) {
+  fill(kNoon, 100);
+  const auto path = store->path();
+  store.reset();
+  const auto bad = directory + "/bad.db";
+  std::ofstream(bad) << std::string(5000, '\0');
+  const auto refused = restore(bad, path);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(count(path), 100u) << "nothing may have changed";
+}
+
+TEST_F(CareTest, names_the_chunk_that_is_damaged_and_saves_the_rest) {
+  for (int day = 0; day < 20; ++day) fill(kNoon + 24h * day, 600);
+  settle(kNoon + 24h * 30);
+  const auto path = store->path();
+  store.reset();
+  std::int64_t damaged = 0;
+  {
+    Database database(path, Database::Mode::writer);
+    Statement some(database, "SELECT chunk_id FROM chunks LIMIT 1 OFFSET 7");
+    ASSERT_TRUE(some.step());
+    damaged = some.integer(0);
+    some.reset();
+    Statement(database, "UPDATE chunks SET body=zeroblob(length(body)) WHERE chunk_id=?").bind(damaged).run();
+    (void)database.checkpoint(1s);
+  }
+  const auto found = inspect(path);
+  ASSERT_TRUE(found);
+  ASSERT_EQ(found->problems.size(), 1u);
+  EXPECT_EQ(found->problems[0], "chunk " + std::to_string(damaged) + ": chunk: the body's checksum does not match");
+  EXPECT_GT(count(path), 10'000u) << "the other chunks are read";
+}
+
+TEST_F(CareTest, saves_what_a_torn_file_still_holds) {
+  for (int day = 0; day < 20; ++day) fill(kNoon + 24h * day, 600);
+  settle(kNoon + 24h * 30);
+  const auto path = store->path();
+  store.reset();
+  {
+    Database database(path, Database::Mode::writer);
+    (void)database.checkpoint(1s);
+  }
+  const auto size = std::filesystem::file_size(path);
+  {
+    std::fstream file(path, std::ios::binary | std::ios::in | std::ios::out);
+    file.seekp(static_cast<std::streamoff>(size * 3 / 4));
+    file << std::string(2 * 1024, '\0');
+  }
+  const auto found = inspect(path);
+  EXPECT_TRUE(!found || !found->problems.empty());
+  const auto saved = directory + "/saved.db";
+  const auto salvaged = salvage(path, saved);
+  ASSERT_TRUE(salvaged) << salvaged.error().message;
+  EXPECT_GT(salvaged->lost, 0u);
+  EXPECT_GT(count(saved), 6'000u);
+  const auto sound = inspect(saved);
+  ASSERT_TRUE(sound);
+  EXPECT_TRUE(sound->problems.empty()) << sound->problems.front();
+  EXPECT_NE(salvage(path, saved).error().message.find("exists already"), std::string::npos);
+}
+
+TEST_F(CareTest, says_so_when_nothing_is_left) {
+  const auto zeros = directory + "/zeros.db";
+  std::ofstream(zeros) << std::string(100'000, '\0');
+  const auto salvaged = salvage(zeros, directory + "/none.db");
+  ASSERT_FALSE(salvaged);
+  EXPECT_EQ(salvaged.error().message.find("nothing can be read of it"), 0u) << salvaged.error().message;
+}
+
+}  // namespace
+}  // namespace wattd::storage
