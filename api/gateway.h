@@ -33,6 +33,8 @@ struct Overview {
   std::string config_path;
   std::string database;
   std::string set_aside;  ///< Why an older database is not in use; empty when there is none.
+  bool clock_is_trusted = true;
+  std::uint64_t clock_steps = 0;  ///< Since start, once it was trusted.
   Timestamp started_at{};
   storage::Usage usage;
   std::vector<ConnectionStatus> connections;

@@ -272,6 +272,9 @@ Json::Value to_json(const Overview& overview, const pipeline::Pipeline& pipeline
   json["started_at"] = format_iso8601(overview.started_at);
   json["uptime_seconds"] = Json::Int64((now - overview.started_at) / std::chrono::seconds{1});
   json["config"] = overview.config_path;
+  json["clock"]["trusted"] = overview.clock_is_trusted;
+  json["clock"]["steps"] = Json::UInt64(overview.clock_steps);
+  json["clock"]["held_readings"] = Json::Int64(overview.usage.held_readings);
   json["pipeline"] = counts_of(pipeline);
   auto& stored = json["storage"];
   stored["database"] = overview.database;

@@ -119,6 +119,11 @@ void add_storage_and_sinks(std::vector<MetricFamily>& families, const Overview& 
   gauge_of("wattd_wal_bytes", "Bytes of the write-ahead log's file.", overview.usage.wal_bytes);
   gauge_of("wattd_storage_relieved", "1 while something is given up for want of space.",
            !overview.usage.relief.empty());
+  gauge_of("wattd_clock_trusted", "0 while nothing vouches for the clock and what it stamps is held.",
+           overview.clock_is_trusted);
+  counter_of("wattd_clock_steps_total", "Steps of the clock since it was trusted.", overview.clock_steps);
+  gauge_of("wattd_held_readings", "Readings that wait for a clock that is trusted.", overview.usage.held_readings);
+  counter_of("wattd_held_lost_total", "Of those, overwritten for want of room.", overview.usage.held_lost);
   counter_of("wattd_expired_unsent_total", "Chunks deleted before every sink had settled them.",
              overview.usage.expired_unsent);
   counter_of("wattd_expired_unarchived_total", "Chunks deleted before they were archived.",

@@ -61,6 +61,11 @@ void print_status(const Json::Value& status) {
   fmt::print("commits    {} groups, p95 {:.1f} ms{}\n", cell(pipeline["groups"]), pipeline["commit_ms_p95"].asDouble(),
              pipeline["commit_problem"].isNull() ? "" : "  NOT COMMITTING: " + cell(pipeline["commit_problem"]));
   fmt::print("alerts     {} raised\n", cell(pipeline["alerts"]));
+  const auto& clock = status["clock"];
+  if (!clock["trusted"].asBool()) {
+    fmt::print("clock      NOT TRUSTED: {} readings are held until it is; set up NTP, or [clock] trust = \"rtc\"\n",
+               cell(clock["held_readings"]));
+  }
   fmt::print("storage    {}  {} in {} segments of the ring, {} dead letters\n", cell(storage["database"]),
              bytes_text(storage["ring_bytes"].asDouble()), cell(storage["segments"]), cell(storage["dead_letters"]));
   fmt::print("           {} in use, write-ahead log {}, {} written, {} a day at this rate\n",

@@ -54,7 +54,8 @@ void check_clock(Findings& findings) {
     findings.good("clock", fmt::format("synchronised, estimated error {} us", kernel.esterror));
   } else {
     findings.warn("clock", "the kernel does not say that it is synchronised",
-                  "run an NTP client (apt install chrony) or, on an isolated plant, set the clock by hand");
+                  "run an NTP client (apt install chrony) or, on an isolated plant with a battery-backed clock, say "
+                  "trust = \"rtc\" in [clock]");
   }
 }
 
@@ -156,6 +157,10 @@ int doctor(Context& context, const std::string& config_path) {
     const auto& data = (*status)["data"];
     findings.good("daemon", fmt::format("wattd {} answers on {}", cell(data["version"]), context.client.socket_path()));
     check_configuration(findings, cell(data["config"]));
+    if (!data["clock"]["trusted"].asBool()) {
+      findings.bad("held readings", cell(data["clock"]["held_readings"]) + " wait for a clock that is trusted",
+                   "nothing that the gateway stamps is sent or counted before");
+    }
     const auto& problem = data["pipeline"]["commit_problem"];
     if (problem.isNull())
       findings.good("commits", fmt::format("p95 {:.1f} ms", data["pipeline"]["commit_ms_p95"].asDouble()));

@@ -21,7 +21,14 @@ void warn_of_what_waits(const Settings& old, const Settings& fresh) {
   if (storage) log::warning("changes of [storage] and [site] take effect at the next restart");
   if (api) log::warning("changes of [api] take effect at the next restart");
   if (pipeline) log::warning("changes of [pipeline] take effect at the next restart");
+  if (old.clock_trust != fresh.clock_trust) log::warning("changes of [clock] take effect at the next restart");
   if (!(old.replays == fresh.replays)) log::warning("changes of [[replay]] take effect at the next restart");
+}
+
+/// What tells a clock that is right from one that is not: nobody's clock may say less than what is known to be past.
+GatewayClock::Trust trust_of(const Settings& settings, storage::Store& store, const Clock& clock) {
+  const auto past = std::max(build_date(), store.newest_at_open() - settings.pipeline.max_ahead);
+  return {settings.clock_trust, past, store.known_boot(clock.boot().id)};
 }
 
 /// Rules have to be in the database before the pipeline reads them from there.
@@ -44,6 +51,14 @@ Daemon::Daemon(Settings settings)
       routes_(*this, pipeline_, store_.path(), clock_),
       server_(settings_.api, [this](const api::Request& request) { return routes_.answer(request); }) {
   log::set_level(settings_.log_level);
+  clock_.set_trust(trust_of(settings_, store_, clock_));
+  if (!clock_.is_trusted()) {
+    log::warning(settings_.clock_trust == ClockTrust::ntp
+                     ? "nothing has synchronised the clock yet: readings that it stamps are held until it is; set up "
+                       "NTP, or clock.trust = \"rtc\" where there is a battery instead"
+                     : "the clock says less than what is known to be past: readings that it stamps are held until it "
+                       "is set; is its battery empty?");
+  }
   pipeline_.set_listener(this);
   pipeline_thread_ = start_thread("pipeline", [this](const std::stop_token& stop) { pipeline_.run(stop); });
   server_.start();
@@ -136,6 +151,8 @@ api::Overview Daemon::overview() const {
   overview.gateway_id = gateway_id_;
   overview.database = store_.path();
   overview.set_aside = store_.set_aside();
+  overview.clock_is_trusted = clock_.is_trusted();
+  overview.clock_steps = clock_.steps();
   overview.started_at = started_at_;
   overview.usage = pipeline_.usage();
   const std::scoped_lock lock(mutex_);

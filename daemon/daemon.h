@@ -13,6 +13,7 @@
 #include "pipeline/registry.h"
 #include "storage/directory_lock.h"
 #include "storage/store.h"
+#include "telemetry/gateway_clock.h"
 
 namespace wattd::daemon {
 
@@ -28,6 +29,8 @@ class Daemon final : public api::Gateway, public pipeline::Listener {
   /// Takes over a new configuration: devices, schemas, rules, sources and sinks at once; where data lies and where
   /// the API listens only at the next start, which is said. Errors: throws; the old configuration stays then.
   void reload(Settings settings);
+  /// Looks whether the clock can be trusted and was stepped; once a second.
+  void watch_clock() { clock_.watch(); }
   /// One line for systemctl status.
   std::string status_line() const;
   /// Whether the pipeline has gone round its loop lately.
@@ -40,7 +43,8 @@ class Daemon final : public api::Gateway, public pipeline::Listener {
   void apply(Settings settings);
   void start_links();
 
-  const SystemClock clock_;
+  const ThisMachine machine_;
+  GatewayClock clock_{machine_};
   const Timestamp started_at_;
   const storage::DirectoryLock directory_lock_;
   const std::string gateway_id_;

@@ -6,8 +6,6 @@
 #include <filesystem>
 #include <set>
 
-#include "telemetry/clock.h"
-
 namespace wattd::daemon {
 namespace {
 
@@ -34,6 +32,14 @@ storage::Options parse_storage(const config::Table& table) {
     table.fail("ring", fmt::format("expected at most half of database, which is {} bytes", storage.database_bytes));
   table.reject_unknown_keys();
   return storage;
+}
+
+/// Who says that the wall clock is right.
+ClockTrust parse_clock(const config::Table& clock) {
+  const auto trust =
+      clock.choice<ClockTrust>("trust", {{"ntp", ClockTrust::ntp}, {"rtc", ClockTrust::rtc}}, ClockTrust::ntp);
+  clock.reject_unknown_keys();
+  return trust;
 }
 
 /// Whose hours, days and months a report has.
@@ -104,7 +110,8 @@ Settings load_settings(const std::string& path, bool must_exist) {
                                                 {"debug", log::Level::debug}},
                                                log::Level::info);
   settings.storage = parse_storage(root.table("storage"));
-  settings.storage.clock_is_trusted = clock_is_synchronised;
+  settings.storage.waits_for_clock = true;
+  settings.clock_trust = parse_clock(root.table("clock"));
   settings.storage.zone = parse_zone(root.table("site"));
   settings.pipeline = pipeline::parse_options(root.table("pipeline"));
   settings.pipeline.raw_retention = settings.storage.raw_retention;

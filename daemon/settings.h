@@ -12,6 +12,7 @@
 #include "pipeline/registry.h"
 #include "storage/store.h"
 #include "sync/shipper.h"
+#include "telemetry/gateway_clock.h"
 #include "telemetry/log.h"
 
 namespace wattd::daemon {
@@ -20,6 +21,7 @@ namespace wattd::daemon {
 struct Settings {
   std::string config_path;
   log::Level log_level = log::Level::info;
+  ClockTrust clock_trust = ClockTrust::ntp;
   storage::Options storage;
   pipeline::Options pipeline;
   pipeline::RegistryConfig registry;

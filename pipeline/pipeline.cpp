@@ -150,6 +150,7 @@ Instant Pipeline::step(Instant now) {
   for (const auto& change : changes) change(*this);
   if (registry_.has_changes()) open_group(clock_.monotonic());
   if (must_commit(clock_.monotonic())) commit(clock_.monotonic());
+  follow_clock();
   if (!opened_ && !retry_at_) {
     const auto more = store_.maintain(clock_.now());
     if (!more) log::error("rollups are behind: " + more.error().message);
@@ -159,6 +160,13 @@ Instant Pipeline::step(Instant now) {
   if (!opened_) return now + 1s;
   // An alert that came too soon after many others waits for the next token or the interval.
   return urgent_ ? std::min(*opened_ + options_.commit_interval, now + 50ms) : *opened_ + options_.commit_interval;
+}
+
+void Pipeline::follow_clock() {
+  const auto boot = clock_.boot();
+  if (!boot.known || boot.known == known_boot_ || retry_at_) return;
+  if (const auto told = store_.know_clock(boot); told) known_boot_ = boot.known;
+  else log::error("held readings cannot be put right yet: " + told.error().message);
 }
 
 std::vector<Pipeline::Entry> Pipeline::take_waiting(std::vector<Change>& changes) {
@@ -182,7 +190,7 @@ void Pipeline::save_alerts(std::vector<Alert> alerts) {
 bool Pipeline::must_commit(Instant now) {
   if (retry_at_) return now >= *retry_at_;
   if (!opened_) return false;
-  if (group_.readings.size() >= options_.max_group || fields_ >= kMaxFields) return true;
+  if (group_.readings.size() + group_.held.size() >= options_.max_group || fields_ >= kMaxFields) return true;
   if (now - *opened_ >= options_.commit_interval) return true;
   {
     const std::scoped_lock lock(mutex_);
@@ -201,6 +209,7 @@ void Pipeline::commit(Instant now) {
   if (!opened_) return;
   const auto changes = registry_.take_changes();
   group_.devices.insert(group_.devices.end(), changes.begin(), changes.end());
+  group_.boot = clock_.boot();
   auto result = group_.empty() ? Result<std::uint64_t>(store_.usage().last_seq) : store_.commit(group_);
   if (!result && result.error().kind == ErrorKind::permanent) {
     log::error("a group was refused; looking for what is wrong with it: " + result.error().message);
@@ -222,24 +231,27 @@ void Pipeline::commit(Instant now) {
 void Pipeline::set_aside_unwritable() {
   // Each reading is tried by itself and rolled back; what is good is then written in one transaction with the
   // receipts and all else, so that a crash in between can neither lose nor double any of it.
-  std::vector<Reading> good;
-  for (auto& reading : group_.readings) {
-    storage::Group single{.devices = group_.devices, .readings = {reading}};
-    const auto verdict = store_.check(single);
-    if (verdict || verdict.error().kind != ErrorKind::permanent) {
-      good.push_back(std::move(reading));
-      continue;
+  for (auto* readings : {&group_.readings, &group_.held}) {
+    std::vector<Reading> good;
+    for (auto& reading : *readings) {
+      storage::Group single{.devices = group_.devices, .readings = {reading}};
+      const auto verdict = store_.check(single);
+      if (verdict || verdict.error().kind != ErrorKind::permanent) {
+        good.push_back(std::move(reading));
+        continue;
+      }
+      group_.dead_letters.push_back({message_of(reading, "write"), Rejection::write_error, verdict.error().message});
+      counts_.rejected += 1;
     }
-    group_.dead_letters.push_back({message_of(reading, "write"), Rejection::write_error, verdict.error().message});
-    counts_.rejected += 1;
+    *readings = std::move(good);
   }
-  group_.readings = std::move(good);
 }
 
 void Pipeline::announce(std::uint64_t seq) {
   auto group = std::make_shared<Committed>();
   group->seq = seq;
   group->readings = std::exchange(group_.readings, {});
+  std::ranges::move(group_.held, std::back_inserter(group->readings));
   group->alerts = std::exchange(group_.alerts, {});
   group_ = {};
   fields_ = 0;

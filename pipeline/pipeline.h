@@ -119,7 +119,9 @@ class Pipeline final : public drivers::Intake {
   /// The device that a topic names, by the first filter that fits it.
   std::optional<std::string_view> device_in(std::string_view topic) const;
   Result<Reading> decode(const Message& message, Rejection& reason);
-  Result<void> admit(Reading& reading, bool has_stamp, Rejection& reason);
+  Result<void> admit(Reading& reading, bool has_stamp, Quality received_quality, Rejection& reason);
+  Result<void> check_stamp(const Reading& reading, Quality received_quality) const;
+  void follow_clock();
   void accept(Reading reading);
   void reject(Message message, Rejection reason, std::string detail, std::int64_t replayed_id);
   bool must_commit(Instant now);
@@ -161,6 +163,7 @@ class Pipeline final : public drivers::Intake {
   double urgent_tokens_ = 20;
   Instant tokens_at_{};
   std::optional<Instant> retry_at_;
+  std::optional<Timestamp> known_boot_;  ///< What the store was told of the clock.
 
   storage::Usage usage_;  ///< Guarded by mutex_.
 };

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "pipeline/pipeline.h"
+#include "telemetry/gateway_clock.h"
 #include "telemetry/json_text.h"
 #include "telemetry/log.h"
 
@@ -23,7 +24,7 @@ void Pipeline::process(Entry& entry) {
     auto& reading = std::get<Reading>(entry.content);
     counts_.received += 1;
     Rejection reason{};
-    if (const auto admitted = admit(reading, true, reason); admitted) {
+    if (const auto admitted = admit(reading, true, reading.quality, reason); admitted) {
       accept(std::move(reading));
     } else {
       reject(message_of(reading, "poll"), reason, admitted.error().message, 0);
@@ -73,11 +74,12 @@ Result<Reading> Pipeline::decode(const Message& message, Rejection& reason) {
                 fmt::format("device_id is {:?}; expected {:?} as in the topic", reading.device_id, *in_topic));
   }
   reading.received = message.received;
-  if (auto admitted = admit(reading, decoded->has_stamp, reason); !admitted) return std::unexpected(admitted.error());
+  if (auto admitted = admit(reading, decoded->has_stamp, message.received_quality, reason); !admitted)
+    return std::unexpected(admitted.error());
   return std::move(reading);
 }
 
-Result<void> Pipeline::admit(Reading& reading, bool has_stamp, Rejection& reason) {
+Result<void> Pipeline::admit(Reading& reading, bool has_stamp, Quality received_quality, Rejection& reason) {
   reason = Rejection::device_error;
   const auto admitted = registry_.admit(reading.device_id);
   if (!admitted) return std::unexpected(admitted.error());
@@ -92,8 +94,24 @@ Result<void> Pipeline::admit(Reading& reading, bool has_stamp, Rejection& reason
   if (schema != nullptr) {
     if (auto valid = validate(reading, *schema); !valid) return valid;
   }
-  if (!has_stamp || device.stamp == StampSource::arrival) reading.at = reading.received;
+  if (!has_stamp || device.stamp == StampSource::arrival)
+    reading.at = reading.received, reading.quality |= received_quality;
   reason = Rejection::timestamp_error;
+  if (auto plausible = check_stamp(reading, received_quality); !plausible) return plausible;
+  reason = Rejection::device_error;
+  if (auto known = registry_.admit_fields(reading); !known) return known;
+  reading.device_version = device.version;
+  return {};
+}
+
+Result<void> Pipeline::check_stamp(const Reading& reading, Quality received_quality) const {
+  if (has(received_quality, Quality::clock_unsynced)) {
+    // The device may well know better than we do.
+    if (has(reading.quality, Quality::clock_unsynced) || reading.at >= build_date() - options_.raw_retention) return {};
+    return fail(ErrorKind::permanent, fmt::format("timestamp {} is older than this program, and nothing vouches for "
+                                                  "the gateway's own clock yet",
+                                                  format_iso8601(reading.at)));
+  }
   if (reading.at > reading.received + options_.max_ahead) {
     return fail(ErrorKind::permanent,
                 fmt::format("timestamp {} is {} ahead of the gateway's clock; at most {} are allowed",
@@ -104,9 +122,6 @@ Result<void> Pipeline::admit(Reading& reading, bool has_stamp, Rejection& reason
     return fail(ErrorKind::permanent, fmt::format("timestamp {} is older than the raw retention of {}",
                                                   format_iso8601(reading.at), format_duration(options_.raw_retention)));
   }
-  reason = Rejection::device_error;
-  if (auto known = registry_.admit_fields(reading); !known) return known;
-  reading.device_version = device.version;
   return {};
 }
 
@@ -129,7 +144,9 @@ void Pipeline::accept(Reading reading) {
   urgent_ = urgent_ || verdict.urgent;
   registry_.note_reading(reading.device_id, reading.at);
   fields_ += reading.fields.size();
-  group_.readings.push_back(std::move(reading));
+  // What only a clock that nothing vouches for has stamped is kept apart until the clock is known.
+  auto& kept = has(reading.quality, Quality::clock_unsynced) ? group_.held : group_.readings;
+  kept.push_back(std::move(reading));
 }
 
 void Pipeline::reject(Message message, Rejection reason, std::string detail, std::int64_t replayed_id) {

@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "telemetry/clock.h"
 #include "telemetry/device.h"
 #include "telemetry/message.h"
 #include "telemetry/reading.h"
@@ -29,6 +30,8 @@ struct Notification {
 struct Group {
   std::vector<Device> devices;  ///< New or changed records; written before the readings that carry their version.
   std::vector<Reading> readings;
+  std::vector<Reading> held;  ///< Stamped by a clock that nothing vouches for, in this boot.
+  Boot boot;                  ///< Of what is held.
   std::vector<Receipt> receipts;
   std::vector<DeadLetter> dead_letters;
   std::vector<std::int64_t> replayed;  ///< Dead letters whose message is among the readings now.
@@ -37,8 +40,8 @@ struct Group {
   std::vector<Cursor> cursors;
 
   bool empty() const {
-    return devices.empty() && readings.empty() && dead_letters.empty() && replayed.empty() && alerts.empty() &&
-           outbox.empty() && cursors.empty() && receipts.empty();
+    return devices.empty() && readings.empty() && held.empty() && dead_letters.empty() && replayed.empty() &&
+           alerts.empty() && outbox.empty() && cursors.empty() && receipts.empty();
   }
 };
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "storage/guarded.h"
+#include "storage/held.h"
 #include "storage/segment.h"
 #include "storage/state.h"
 #include "storage/texts.h"
@@ -17,7 +18,7 @@ constexpr std::size_t kBytesAtOnce = 256 << 10;
 constexpr int kChunksAtOnce = 64;
 
 constexpr std::string_view kSelectDeadLetters =
-    "SELECT id, received_at, source, topic, payload, reason, detail, replayed_at FROM dead_letters";
+    "SELECT id, received_at, source, topic, payload, reason, detail, replayed_at, boot_key FROM dead_letters";
 
 StoredDeadLetter dead_letter_from(const Statement& row) {
   StoredDeadLetter stored;
@@ -28,6 +29,7 @@ StoredDeadLetter dead_letter_from(const Statement& row) {
   stored.reason = row.text(5);
   stored.letter.detail = row.text(6);
   stored.replayed_at = row.time_if(7);
+  if (!row.is_null(8)) stored.letter.message.received_quality = Quality::clock_unsynced;
   return stored;
 }
 
@@ -149,6 +151,7 @@ Result<std::vector<Latest>> Reader::latest(const std::string& device_id) {
         }
       }
     };
+    for (const auto& block : held_of(database_, *device)) take(block);
     if (const auto tail = history_.tail_of(*device, kAlways, {})) take(*tail);
     Statement last(database_,
                    "SELECT head, body FROM chunks WHERE chunk_id BETWEEN ? AND ? ORDER BY chunk_id DESC LIMIT 2");

@@ -329,6 +329,24 @@ CREATE VIEW arrivals AS
          samples AS cells, receipts, body FROM segments
   UNION ALL SELECT seq, from_at, from_at + span, bytes_before, readings, cells, receipts, body FROM ring;
 
+-- Readings whose stamps nothing vouches for, until it is known when their boot began.
+CREATE TABLE boots (
+  boot_key INTEGER PRIMARY KEY,
+  boot_id TEXT NOT NULL UNIQUE,
+  assumed_at INTEGER NOT NULL,
+  began_at INTEGER,
+  estimated INTEGER NOT NULL DEFAULT 0
+);
+CREATE TABLE held (
+  id INTEGER PRIMARY KEY,
+  boot_key INTEGER NOT NULL REFERENCES boots(boot_key),
+  until_us INTEGER NOT NULL,
+  readings INTEGER NOT NULL,
+  body BLOB NOT NULL
+);
+
+ALTER TABLE dead_letters ADD COLUMN boot_key INTEGER;
+
 -- chunk_id is the device's key times 2^43 plus the first stamp in milliseconds: a device's chunks lie side by side.
 CREATE TABLE chunks (
   chunk_id INTEGER PRIMARY KEY,

@@ -49,8 +49,8 @@ Database& opened(Database& database, const Options& options) {
 struct Store::Statements {
   explicit Statements(Database& database)
       : insert_dead_letter(database,
-                           "INSERT INTO dead_letters (received_at, source, topic, payload, reason, detail) "
-                           "VALUES (?,?,?,?,?,?)"),
+                           "INSERT INTO dead_letters (received_at, source, topic, payload, reason, detail, "
+                           "boot_key) VALUES (?,?,?,?,?,?,?)"),
         mark_replayed(database, "UPDATE dead_letters SET replayed_at=? WHERE id=?"),
         put_alert(database,
                   "INSERT OR REPLACE INTO alerts (alert_id, tenant_id, rule_id, device_id, severity, message, "
@@ -90,7 +90,9 @@ Store::Store(Options options)
       calendar_(options_.zone),
       catalogue_(database_),
       ring_(opened(database_, options_)),
-      ballast_((std::filesystem::path(options_.directory) / "ballast").string(), options_.ballast_bytes) {
+      held_(database_),
+      ballast_((std::filesystem::path(options_.directory) / "ballast").string(), options_.ballast_bytes),
+      clock_is_known_(!options_.waits_for_clock) {
   sql_ = std::make_unique<Statements>(database_);
   adopt_zone();
   load_usage();
@@ -124,6 +126,8 @@ void Store::refresh_usage() {
   usage_.ring_bytes = ring.bytes();
   usage_.segments = static_cast<std::int64_t>(ring.last_seq + 1 - ring.first_seq);
   usage_.wal_bytes = file_bytes(path_ + "-wal");
+  usage_.held_readings = held_.state().readings;
+  usage_.held_lost = held_.state().lost;
 }
 
 void Store::adopt_zone() {
@@ -147,13 +151,19 @@ void Store::adopt_zone() {
   transaction.commit();
 }
 
-void Store::write_dead_letters(const std::vector<DeadLetter>& letters) {
+void Store::write_dead_letters(const std::vector<DeadLetter>& letters, const Boot& boot) {
   for (const auto& letter : letters) {
     const auto& message = letter.message;
     const auto* payload = reinterpret_cast<const std::uint8_t*>(message.payload.data());
-    sql_->insert_dead_letter.bind(message.received).bind(message.source).bind(message.topic);
+    const bool is_untrusted = has(message.received_quality, Quality::clock_unsynced);
+    const auto noted = is_untrusted ? held_.note(boot) : Held::Noted{};
+    // All of a boot's letters count from the same beginning, whichever start of the program they came to.
+    const auto received = is_untrusted ? message.received - boot.assumed + noted.assumed : message.received;
+    sql_->insert_dead_letter.bind(received).bind(message.source).bind(message.topic);
     sql_->insert_dead_letter.bind(std::span(payload, message.payload.size()));
-    sql_->insert_dead_letter.bind(to_string(letter.reason)).bind(letter.detail).run();
+    sql_->insert_dead_letter.bind(to_string(letter.reason)).bind(letter.detail);
+    is_untrusted ? sql_->insert_dead_letter.bind(noted.key) : sql_->insert_dead_letter.bind_null();
+    sql_->insert_dead_letter.run();
     usage_.dead_letters += 1;
     dead_letter_bytes_ += std::ssize(message.payload) + std::ssize(message.topic);
   }
@@ -210,10 +220,11 @@ Result<void> Store::check(const Group& group) {
 }
 
 Result<std::uint64_t> Store::write(const Group& group, bool keep) {
-  const auto before = std::tuple(usage_, ring_.state(), dead_letter_bytes_);
+  const auto before = std::tuple(usage_, ring_.state(), dead_letter_bytes_, held_.state());
   const auto undo = [&] {
     catalogue_.roll_back();
     ring_.restore(std::get<1>(before));
+    held_.restore(std::get<3>(before));
     usage_ = std::get<0>(before), dead_letter_bytes_ = std::get<2>(before);
   };
   is_full_ = false;
@@ -228,7 +239,8 @@ Result<std::uint64_t> Store::write(const Group& group, bool keep) {
     Transaction transaction(database_);
     for (const auto& device : group.devices) catalogue_.put(device);
     ring_.append(to_blocks(group.readings, catalogue_), group.receipts, now);
-    write_dead_letters(group.dead_letters);
+    if (!group.held.empty()) held_.put(to_blocks(group.held, catalogue_), group.boot, options_.ring_bytes);
+    write_dead_letters(group.dead_letters, group.boot);
     for (const auto id : group.replayed) sql_->mark_replayed.bind(now).bind(id).run();
     for (const auto& alert : group.alerts) write_alert(alert);
     for (const auto& notification : group.outbox) {

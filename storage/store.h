@@ -9,6 +9,7 @@
 #include "storage/compaction.h"
 #include "storage/database.h"
 #include "storage/group.h"
+#include "storage/held.h"
 #include "storage/retention.h"
 #include "storage/ring.h"
 #include "storage/space.h"
@@ -28,9 +29,9 @@ struct Options {
   std::chrono::days raw_retention{90};
   std::chrono::days hourly_retention{365};
   std::chrono::days daily_retention{5 * 365 + 1};
-  std::string backup_directory;          ///< Empty: `backups` within the directory.
-  std::size_t backups = 7;               ///< Daily copies that are kept; 0 for none.
-  bool (*clock_is_trusted)() = nullptr;  ///< Whether the wall clock may say what is old; null: always.
+  std::string backup_directory;  ///< Empty: `backups` within the directory.
+  std::size_t backups = 7;       ///< Daily copies that are kept; 0 for none.
+  bool waits_for_clock = false;  ///< Nothing is old before know_clock() was called.
   CompactionPolicy compaction = {};
   bool operator==(const Options&) const = default;
 };
@@ -42,6 +43,8 @@ struct Usage {
   std::int64_t ring_bytes = 0;
   std::int64_t segments = 0;
   std::int64_t dead_letters = 0;
+  std::int64_t held_readings = 0;        ///< Readings that wait for a clock that is trusted.
+  std::uint64_t held_lost = 0;           ///< Of those, overwritten for want of room, since start.
   std::int64_t database_bytes = 0;       ///< Pages in use.
   std::int64_t wal_bytes = 0;            ///< The write-ahead log's file.
   std::uint64_t expired_unsent = 0;      ///< Chunks deleted before every sink had settled them, since start.
@@ -71,6 +74,14 @@ class Store {
 
   /// Says what commit() would say, and writes nothing.
   Result<void> check(const Group& group);
+
+  /// Takes note that the clock is trusted and when the machine began to run by it: what is held is put right, slice by
+  /// slice in maintain(), and expiry goes by the clock from now on.
+  Result<void> know_clock(const Boot& boot);
+  /// When the machine began to run, if that was known in this boot; for the next start of the program.
+  std::optional<Timestamp> known_boot(const std::string& boot_id);
+  /// The newest reading there was when the database was opened.
+  Timestamp newest_at_open() const { return newest_at_open_; }
 
   /// Does a slice of the work that may wait: chunks, rollups, retention. True when there is more.
   Result<bool> maintain(Timestamp now);
@@ -111,7 +122,7 @@ class Store {
 
   std::string open_first_usable();
   Result<std::uint64_t> write(const Group& group, bool keep);
-  void write_dead_letters(const std::vector<DeadLetter>& letters);
+  void write_dead_letters(const std::vector<DeadLetter>& letters, const Boot& boot);
   void write_alert(const Alert& alert);
   void write_cursor(const Cursor& cursor, Timestamp now);
   void bound_ring(Timestamp now);
@@ -141,6 +152,7 @@ class Store {
   Calendar calendar_;
   Catalogue catalogue_;
   Ring ring_;
+  Held held_;
   Ballast ballast_;
   std::unique_ptr<Statements> sql_;
   std::vector<std::string> sink_ids_;
@@ -155,6 +167,7 @@ class Store {
   std::optional<Timestamp> last_checkpoint_at_;
   std::optional<Timestamp> next_pending_;  ///< When the first hour or day ends that waits for its rollups.
   bool more_to_expire_ = false;
+  bool clock_is_known_;
   bool is_full_ = false;  ///< The last write failed for want of space.
   Usage usage_;
 };

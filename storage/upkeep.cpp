@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <filesystem>
 
 #include "storage/state.h"
@@ -30,6 +31,7 @@ template <class Work>
 Result<void> Store::in_transaction(Work work) {
   const auto ring = ring_.state();
   const auto usage = usage_;
+  const auto held = held_.state();
   try {
     Transaction transaction(database_);
     work();
@@ -38,6 +40,7 @@ Result<void> Store::in_transaction(Work work) {
     return {};
   } catch (const SqlError& problem) {
     ring_.restore(ring);
+    held_.restore(held);
     usage_ = usage;
     return std::unexpected(problem.to_error());
   }
@@ -78,7 +81,7 @@ void Store::bound_ring(Timestamp now) {
 }
 
 Timestamp Store::clock_for_expiry(Timestamp now) const {
-  if (options_.clock_is_trusted == nullptr || options_.clock_is_trusted()) return now;
+  if (clock_is_known_) return now;
   // A clock that nobody vouches for may be years ahead: time is then what has passed since the newest reading.
   const auto passed =
       std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - opened_at_);
@@ -101,7 +104,29 @@ void Store::expire_old(Timestamp now) {
   more_to_expire_ = expired.more;
 }
 
+Result<void> Store::know_clock(const Boot& boot) {
+  return in_transaction([&] {
+    held_.know(boot);
+    save(database_, "known_boot", fmt::format("{} {}", boot.id, to_unix_us(boot.known.value())));
+    clock_is_known_ = true;
+  });
+}
+
+std::optional<Timestamp> Store::known_boot(const std::string& boot_id) {
+  const auto text = load_text(database_, "known_boot");
+  std::int64_t began_us = 0;
+  if (!text.starts_with(boot_id + ' ')) return std::nullopt;
+  const auto number = std::string_view(text).substr(boot_id.size() + 1);
+  if (std::from_chars(number.begin(), number.end(), began_us).ec != std::errc{}) return std::nullopt;
+  return from_unix_us(began_us);
+}
+
 Result<bool> Store::maintain(Timestamp now) {
+  if (held_.state().is_releasable) {
+    auto done = in_transaction([&] { ring_.append(held_.release(), {}, now); });
+    if (!done) return std::unexpected(done.error());
+    return true;
+  }
   if (is_round_due(now)) {
     auto done = in_transaction([&] { compact_round(now); });
     if (!done) return std::unexpected(done.error());
@@ -164,7 +189,7 @@ Result<void> Store::begin_backup(const std::string& path) {
 }
 
 void Store::back_up(Timestamp now) {
-  if (!backup_ && options_.backups > 0) {
+  if (!backup_ && options_.backups > 0 && clock_is_known_) {
     // Once a day of the site, from two o'clock on, when plants are quiet.
     const auto today = calendar_.date_of(now);
     if (today == backed_up_on_ || now - calendar_.day_of(now).from < 2h) return;

@@ -4,8 +4,8 @@
 
 namespace wattd {
 
-Timestamp SystemClock::now() const {
-  return std::chrono::floor<std::chrono::microseconds>(std::chrono::system_clock::now());
+Stamp SystemClock::stamp() const {
+  return {std::chrono::floor<std::chrono::microseconds>(std::chrono::system_clock::now())};
 }
 
 Instant SystemClock::monotonic() const { return std::chrono::steady_clock::now(); }

@@ -33,7 +33,8 @@ std::vector<EnergyBlock> energy_blocks(std::span<const Increment> increments, co
         std::ranges::upper_bound(blocks, increment.from, {}, [](const auto& block) { return block.range.to; });
     for (auto block = first; block != blocks.end() && block->range.from < increment.to; ++block) {
       block->milli += increment.within(block->range);
-      if (increment.to - increment.from > kGap) continue;
+      // Nor is what was counted while the clock itself moved.
+      if (increment.to - increment.from > kGap || has(increment.quality, Quality::clock_adjusted)) continue;
       covered[static_cast<std::size_t>(block - blocks.begin())] +=
           std::min(increment.to, block->range.to) - std::max(increment.from, block->range.from);
     }

@@ -24,8 +24,8 @@ struct EnergyBlock {
 };
 
 /// The blocks of `length` (a divisor of an hour) that a range touches, aligned to the site's clock, with the energy of
-/// increments in order of time. What was counted over a silence of more than a quarter of an hour counts as energy, but
-/// as no coverage.
+/// increments in order of time. What was counted over a silence of more than a quarter of an hour, or while the clock
+/// was being put right, counts as energy, but as no coverage.
 std::vector<EnergyBlock> energy_blocks(std::span<const Increment> increments, const Calendar& calendar, TimeRange range,
                                        std::chrono::minutes length);
 

@@ -52,7 +52,8 @@ Message message_of(const Reading& reading, std::string source) {
   return {.source = std::move(source),
           .topic = fmt::format("devices/{}/telemetry", reading.device_id),
           .payload = to_json(reading),
-          .received = reading.received};
+          .received = reading.received,
+          .received_quality = has(reading.quality, Quality::clock_unsynced) ? Quality::clock_unsynced : Quality::good};
 }
 
 }  // namespace wattd

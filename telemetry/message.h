@@ -4,6 +4,7 @@
 #include <string>
 #include <string_view>
 
+#include "telemetry/quality.h"
 #include "telemetry/time.h"
 
 namespace wattd {
@@ -17,9 +18,10 @@ struct Message {
   std::string topic;
   std::string payload;  ///< Verbatim bytes.
   Timestamp received{};
-  std::uint16_t packet_id = 0;  ///< MQTT's; 0 when the source has none.
-  std::uint32_t epoch = 0;      ///< Another one at every connect of the source.
-  bool resumed = true;          ///< The connection went on with a session; false: packet ids began anew.
+  Quality received_quality = Quality::good;  ///< What has to be said against that stamp.
+  std::uint16_t packet_id = 0;               ///< MQTT's; 0 when the source has none.
+  std::uint32_t epoch = 0;                   ///< Another one at every connect of the source.
+  bool resumed = true;                       ///< The connection went on with a session; false: packet ids began anew.
 };
 
 /// Proof that a message was taken: what a redelivery of it would look like. Packet id 0 stands for the beginning of

@@ -6,9 +6,9 @@
 namespace wattd {
 
 std::string to_string(Quality quality) {
-  static constexpr std::array<std::string_view, 10> kNames{"stale",     "invalid",       "out_of_range", "comm_error",
-                                                           "estimated", "interpolated",  "substituted",  "reset",
-                                                           "rollover",  "clock_unsynced"};
+  static constexpr std::array<std::string_view, 11> kNames{"stale",     "invalid",        "out_of_range",  "comm_error",
+                                                           "estimated", "interpolated",   "substituted",   "reset",
+                                                           "rollover",  "clock_unsynced", "clock_adjusted"};
   if (quality == Quality::good) return "good";
   std::string text;
   for (std::size_t bit = 0; bit < kNames.size(); ++bit) {

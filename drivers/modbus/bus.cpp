@@ -80,7 +80,8 @@ void Bus::poll(Poll& poll, Instant now) {
     return;
   }
   const auto& meter = *poll.meter;
-  Reading reading{.device_id = meter.device_id, .at = clock_.now()};
+  const auto began = clock_.stamp();
+  Reading reading{.device_id = meter.device_id, .at = began.at, .quality = began.quality};
   Result<void> outcome{};
   for (const auto& request : poll.requests) {
     outcome = read(meter, request, reading);
@@ -99,7 +100,10 @@ void Bus::poll(Poll& poll, Instant now) {
   const auto took = std::chrono::duration<double, std::milli>(clock_.monotonic() - now).count();
   note(poll.meter_index, answered, took, outcome ? std::string{} : outcome.error().message);
   if (reading.fields.empty()) return;
-  reading.received = clock_.now();
+  const auto received = clock_.stamp();
+  // The clock was set while the meter answered: both stamps are to be of one reckoning.
+  if (received.quality != reading.quality) reading.at = received.at, reading.quality = received.quality;
+  reading.received = received.at;
   intake_.put(std::move(reading));
 }
 

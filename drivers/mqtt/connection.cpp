@@ -79,11 +79,13 @@ struct Connection::Callbacks {
       return;
     }
     connection.counts_.messages += 1;
+    const auto received = connection.clock_.stamp();
     connection.read_.push_back({.source = connection.config_.id,
                                 .topic = message->topic,
                                 .payload = {static_cast<const char*>(message->payload),
                                             std::min(static_cast<std::size_t>(message->payloadlen), kMaxPayload + 1)},
-                                .received = connection.clock_.now(),
+                                .received = received.at,
+                                .received_quality = received.quality,
                                 .packet_id = static_cast<std::uint16_t>(message->qos > 0 ? message->mid : 0),
                                 .epoch = connection.epoch_,
                                 .resumed = connection.resumed_});

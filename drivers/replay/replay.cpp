@@ -142,7 +142,8 @@ void play(const ReplayConfig& config, Intake& intake, const Clock& clock, const 
   Reading reading;
   std::optional<Timestamp> first;
   // Played as fast as possible, a recording keeps its spacing and ends now: stamps never lie in the future.
-  const auto to_now = config.shift && config.speed == 0 ? clock.now() - last_stamp(config) : 0us;
+  const auto started = clock.stamp();
+  const auto to_now = config.shift && config.speed == 0 ? started.at - last_stamp(config) : 0us;
   const auto began = clock.monotonic();
   std::uint64_t rows = 0;
   while (!stop.stop_requested() && recording.next(reading)) {
@@ -154,8 +155,10 @@ void play(const ReplayConfig& config, Intake& intake, const Clock& clock, const 
         std::this_thread::sleep_for(std::min<Instant::duration>(due - clock.monotonic(), 50ms));
     }
     while (!stop.stop_requested() && !intake.has_room()) std::this_thread::sleep_for(5ms);
-    if (config.shift) reading.at = config.speed > 0 ? clock.now() : reading.at + to_now;
-    reading.received = clock.now();
+    const auto received = clock.stamp();
+    reading.received = received.at;
+    if (config.shift && config.speed > 0) reading.at = received.at, reading.quality = received.quality;
+    else if (config.shift) reading.at += to_now, reading.quality = started.quality;
     intake.put(reading);
     ++rows;
   }

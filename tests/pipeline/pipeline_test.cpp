@@ -72,6 +72,33 @@ struct PipelineTest : testing::Test {
   std::unique_ptr<Pipeline> pipeline;
 };
 
+TEST_F(PipelineTest, holds_what_an_untrusted_clock_stamps_and_puts_it_right_later) {
+  clock.boot_untrusted("boot", from_unix_us(5'000'000));
+  const auto untrusted = [&](const char* payload) {
+    auto made = message(payload);
+    made.received_quality = clock.stamp().quality;
+    return made;
+  };
+  give(untrusted(R"({"device_id":"D1","power":1})"));
+  // The device's own stamp is far ahead of our clock, and right; another's is older than the program.
+  give(untrusted(R"({"device_id":"D1","timestamp":"2099-02-07T12:00:00Z","power":2})"));
+  give(untrusted(R"({"device_id":"D1","timestamp":"1999-02-07T12:00:00Z","power":3})"));
+  settle();
+  EXPECT_EQ(pipeline->counts().committed.load(), 2u);
+  EXPECT_EQ(letters().size(), 1u);
+  const TimeRange always{Timestamp{}, from_unix_us(INT64_C(8'000'000'000'000'000))};
+  const auto all = [&] { return *storage::Reader(store->path()).range({"D1", "power"}, always, 10); };
+  ASSERT_EQ(all().size(), 1u);
+  EXPECT_EQ(all()[0].value, Value(std::int64_t{2}));
+  const auto wrong_by = std::chrono::seconds{1'770'463'560};
+  clock.trust(wrong_by);
+  settle();
+  settle();
+  ASSERT_EQ(all().size(), 2u);
+  EXPECT_EQ(all()[0].at, from_unix_us(5'000'000) + wrong_by);
+  EXPECT_EQ(all()[0].quality, Quality::good);
+}
+
 TEST_F(PipelineTest, commits_at_the_interval_and_not_before) {
   give(message(bulb()));
   pipeline->step(clock.monotonic());

@@ -142,9 +142,9 @@ class Gateway:
             self.start()
 
     def write_config(self, config: str):
-        # Keys of the root table have to come before the first table.
+        # Keys of the root table have to come before the first table. Machines that run tests have no time service.
         self.path.write_text(
-            f'{config}\n[storage]\ndirectory = "{self.directory}/data"\n[api]\nsocket = "{self.socket}"\nport = {self.port}\n'
+            f'{config}\n[clock]\ntrust = "rtc"\n[storage]\ndirectory = "{self.directory}/data"\n[api]\nsocket = "{self.socket}"\nport = {self.port}\n'
             f'[modbus]\nprofiles = ["{PROFILES}"]\n')
 
     def start(self, env: dict | None = None):

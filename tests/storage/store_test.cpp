@@ -275,7 +275,7 @@ TEST_F(StoreTest, deletes_nothing_because_an_untrusted_clock_is_years_ahead) {
   settle(kNoon + 26h);
   store.reset();
   auto doubtful = options();
-  doubtful.clock_is_trusted = [] { return false; };
+  doubtful.waits_for_clock = true;
   store = std::make_unique<Store>(doubtful);
   settle(kNoon + 24h * 3650);
   EXPECT_EQ(range(kNoon, kNoon + 48h).size(), 2u);
