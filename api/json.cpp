@@ -1,5 +1,6 @@
 #include "api/json.h"
 
+#include <fmt/format.h>
 #include <json/writer.h>
 
 #include "storage/space.h"
@@ -291,6 +292,9 @@ Json::Value to_json(const Overview& overview, const pipeline::Pipeline& pipeline
   stored["backup"] = text_or_null(overview.usage.backup);
   stored["backup_running"] = overview.usage.backup_running;
   stored["backup_problem"] = text_or_null(overview.usage.backup_problem);
+  if (overview.usage.key == 0) stored["key"] = Json::nullValue;
+  else stored["key"] = fmt::format("{:08x}", overview.usage.key);
+  stored["resealing"] = overview.usage.is_resealing;
   stored["relief"] = text_or_null(overview.usage.relief);
   const auto written = storage::written_bytes();
   const auto uptime = std::max(std::chrono::duration<double>(now - overview.started_at).count(), 1.0);

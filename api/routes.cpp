@@ -62,8 +62,8 @@ std::string name_in(const std::string& body) {
 
 }  // namespace
 
-Routes::Routes(const Gateway& gateway, pipeline::Pipeline& pipeline, const std::string& database, const Clock& clock)
-    : gateway_(gateway), pipeline_(pipeline), reader_(database), clock_(clock) {}
+Routes::Routes(const Gateway& gateway, pipeline::Pipeline& pipeline, const storage::Store& store, const Clock& clock)
+    : gateway_(gateway), pipeline_(pipeline), reader_(store.path(), store.vault()), clock_(clock) {}
 
 Response Routes::answer(const Request& request) try {
   const auto& path = request.path;

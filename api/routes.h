@@ -10,7 +10,7 @@ namespace wattd::api {
 /// Threads: the server's. Changes are posted to the pipeline; queries use a Reader of their own.
 class Routes {
  public:
-  Routes(const Gateway& gateway, pipeline::Pipeline& pipeline, const std::string& database, const Clock& clock);
+  Routes(const Gateway& gateway, pipeline::Pipeline& pipeline, const storage::Store& store, const Clock& clock);
 
   Response answer(const Request& request);
 

@@ -157,6 +157,9 @@ void add_database_commands(CLI::App& app, Choices& choices, Action& chosen) {
                      [](Context& context, const Choices& c) { return vacuum_database(context, c.database); });
   for (auto* command : {check, restore, merge, vacuum})
     command->add_option("--directory", target.directory, "Of the data (/var/lib/wattd)");
+  for (auto* command : {check, restore, salvage, merge})
+    command->add_option("--key-file", target.keys,
+                        "The keys that it is sealed with, one a line, as [storage] key has them");
 }
 
 std::string current_user() {

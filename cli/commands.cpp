@@ -71,6 +71,10 @@ void print_status(const Json::Value& status) {
   fmt::print("           {} in use, write-ahead log {}, {} written, {} a day at this rate\n",
              bytes_text(storage["database_bytes"].asDouble()), bytes_text(storage["wal_bytes"].asDouble()),
              bytes_text(storage["written_bytes"].asDouble()), bytes_text(storage["written_bytes_per_day"].asDouble()));
+  if (!storage["key"].isNull()) {
+    fmt::print("           sealed with key {}{}\n", cell(storage["key"]),
+               storage["resealing"].asBool() ? "; what was written before is being sealed anew" : "");
+  }
   if (!storage["relief"].isNull()) fmt::print("           NO SPACE: {}\n", cell(storage["relief"]));
   if (!storage["set_aside"].isNull()) fmt::print("           SET ASIDE: {}\n", cell(storage["set_aside"]));
   for (const auto& link : status["mqtt"]) {

@@ -47,6 +47,7 @@ struct DatabaseTarget {
   std::string directory = "/var/lib/wattd";
   std::string file;    ///< Empty: the one in use in the directory.
   std::string target;  ///< Of a copy.
+  std::string keys;    ///< The file of the keys that it is sealed with.
 };
 int check_database(Context& context, const DatabaseTarget& target);
 int back_up_database(Context& context, const DatabaseTarget& target);

@@ -7,8 +7,10 @@
 #include <thread>
 
 #include "cli/commands.h"
+#include "config/secret.h"
 #include "storage/care.h"
 #include "storage/directory_lock.h"
+#include "storage/resealing.h"
 #include "storage/state.h"
 
 namespace wattd::cli {
@@ -21,6 +23,18 @@ std::string newest_database(const std::string& directory) {
     const auto next = fmt::format("{}/wattd-{}.db", directory, number);
     if (!std::filesystem::exists(next)) return path;
     path = next;
+  }
+}
+
+/// The keys that were named; none where none were.
+Result<storage::Vault> vault_of(const DatabaseTarget& target) {
+  if (target.keys.empty()) return storage::Vault{};
+  try {
+    auto vault = storage::Vault::parse(config::read_secret_file(target.keys));
+    if (!vault) return fail(ErrorKind::permanent, target.keys + ": " + vault.error().message);
+    return vault;
+  } catch (const config::SecretError& problem) {
+    return fail(ErrorKind::permanent, problem.what());
   }
 }
 
@@ -37,10 +51,14 @@ int alone(const std::string& directory, Work work) {
 }
 
 /// The store as the daemon left it: whose days its rollups have stands in it.
-storage::Options options_of(const std::string& directory) {
-  storage::Options options{.directory = directory, .backups = 0};
-  storage::Database database(newest_database(directory), storage::Database::Mode::reader);
-  if (database.pragma("user_version") >= 2) options.zone = storage::load_text(database, "zone", "UTC");
+storage::Options options_of(const std::string& directory, const storage::Vault& vault) {
+  storage::Options options{.directory = directory, .backups = 0, .vault = vault};
+  const auto path = newest_database(directory);
+  storage::Database database(path, storage::Database::Mode::reader, vault);
+  if (database.pragma("user_version") < 2) return options;
+  // The store would leave it and begin a new one beside it: here that helps nobody.
+  if (const auto missing = storage::missing_key(database)) throw std::runtime_error(path + ": " + *missing);
+  options.zone = storage::load_text(database, "zone", "UTC");
   return options;
 }
 
@@ -48,7 +66,9 @@ storage::Options options_of(const std::string& directory) {
 
 int check_database(Context& context, const DatabaseTarget& target) {
   const auto path = target.file.empty() ? newest_database(target.directory) : target.file;
-  const auto found = storage::inspect(path);
+  const auto vault = vault_of(target);
+  if (!vault) return complain(vault.error());
+  const auto found = storage::inspect(path, *vault);
   if (!found) return complain(found.error());
   if (context.format == Format::json) {
     Json::Value json;
@@ -103,8 +123,10 @@ int back_up_database(Context& context, const DatabaseTarget& target) {
 }
 
 int restore_database(Context&, const DatabaseTarget& target) {
+  const auto vault = vault_of(target);
+  if (!vault) return complain(vault.error());
   return alone(target.directory, [&] {
-    const auto kept = storage::restore(target.file, newest_database(target.directory));
+    const auto kept = storage::restore(target.file, newest_database(target.directory), *vault);
     if (!kept) return complain(kept.error());
     fmt::print("{} is in its place; what stood there is {}\n", target.file, *kept);
     fmt::print("Readings that came after the copy are still in it: wattctl db merge {}\n", *kept);
@@ -113,7 +135,9 @@ int restore_database(Context&, const DatabaseTarget& target) {
 }
 
 int salvage_database(Context&, const DatabaseTarget& target) {
-  const auto done = storage::salvage(target.file, target.target);
+  const auto vault = vault_of(target);
+  if (!vault) return complain(vault.error());
+  const auto done = storage::salvage(target.file, target.target, *vault);
   if (!done) return complain(done.error());
   fmt::print("{} rows were saved into {}; {} places could not be read\n", done->rows, target.target, done->lost);
   fmt::print("Look at it with wattctl db check {0}, and take it in with wattctl db merge {0}\n", target.target);
@@ -121,8 +145,10 @@ int salvage_database(Context&, const DatabaseTarget& target) {
 }
 
 int merge_database(Context&, const DatabaseTarget& target) {
+  const auto vault = vault_of(target);
+  if (!vault) return complain(vault.error());
   return alone(target.directory, [&] {
-    storage::Store store(options_of(target.directory));
+    storage::Store store(options_of(target.directory, *vault));
     const auto merged = storage::merge(target.file, store);
     if (!merged) return complain(merged.error());
     fmt::print("{} readings of {} were taken into {}\n", *merged, target.file, store.path());

@@ -48,7 +48,7 @@ Daemon::Daemon(Settings settings)
       registry_(settings.registry, store_.devices(), started_at_),
       settings_(std::move(settings)),
       pipeline_(settings_.pipeline, provisioned(store_, settings_, started_at_), registry_, clock_),
-      routes_(*this, pipeline_, store_.path(), clock_),
+      routes_(*this, pipeline_, store_, clock_),
       server_(settings_.api, [this](const api::Request& request) { return routes_.answer(request); }) {
   log::set_level(settings_.log_level);
   clock_.set_trust(trust_of(settings_, store_, clock_));
@@ -97,7 +97,7 @@ void Daemon::start_links() {
       },
       std::chrono::seconds{30});
   if (!asked) throw std::runtime_error("the pipeline does not run");
-  auto uplinks = std::make_unique<Uplinks>(settings_, gateway_id_, *cursors, store_.path(), pipeline_, clock_);
+  auto uplinks = std::make_unique<Uplinks>(settings_, gateway_id_, *cursors, store_, pipeline_, clock_);
   auto sources = std::make_unique<Sources>(settings_, gateway_id_, pipeline_, clock_);
   const std::scoped_lock lock(mutex_);
   uplinks_ = std::move(uplinks);

@@ -30,6 +30,9 @@ storage::Options parse_storage(const config::Table& table) {
   storage.backups = static_cast<std::size_t>(table.integer("backups", 0, 366, 7));
   if (storage.ring_bytes > storage.database_bytes / 2)
     table.fail("ring", fmt::format("expected at most half of database, which is {} bytes", storage.database_bytes));
+  auto vault = storage::Vault::parse(table.secret("key"));
+  if (!vault) table.fail("key", "names a file whose " + vault.error().message);
+  storage.vault = std::move(*vault);
   table.reject_unknown_keys();
   return storage;
 }

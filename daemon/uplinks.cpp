@@ -22,12 +22,12 @@ class Uplinks::PipelineLedger final : public sync::Ledger {
 };
 
 Uplinks::Uplinks(const Settings& settings, const std::string& gateway_id, const std::vector<storage::Cursor>& cursors,
-                 const std::string& database, pipeline::Pipeline& pipeline, const Clock& clock)
+                 const storage::Store& store, pipeline::Pipeline& pipeline, const Clock& clock)
     : ledger_(std::make_unique<PipelineLedger>(pipeline)) {
   for (const auto& config : settings.sinks) {
     const auto known = std::ranges::find(cursors, config.id, &storage::Cursor::sink_id);
     shippers_.push_back(std::make_unique<sync::Shipper>(config, known == cursors.end() ? storage::Cursor{} : *known,
-                                                        sync::database_source(database),
+                                                        sync::database_source(store),
                                                         sync::influx_sink(config.influx, gateway_id), *ledger_, clock));
   }
   for (const auto& shipper : shippers_) {

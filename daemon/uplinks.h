@@ -13,7 +13,7 @@ namespace wattd::daemon {
 class Uplinks {
  public:
   Uplinks(const Settings& settings, const std::string& gateway_id, const std::vector<storage::Cursor>& cursors,
-          const std::string& database, pipeline::Pipeline& pipeline, const Clock& clock);
+          const storage::Store& store, pipeline::Pipeline& pipeline, const Clock& clock);
   ~Uplinks();
 
   void wake();

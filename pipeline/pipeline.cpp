@@ -153,6 +153,7 @@ Instant Pipeline::step(Instant now) {
   follow_clock();
   if (!opened_ && !retry_at_) {
     const auto more = store_.maintain(clock_.now());
+    publish_usage();
     if (!more) log::error("rollups are behind: " + more.error().message);
     else if (*more) return now;
   }
@@ -160,6 +161,11 @@ Instant Pipeline::step(Instant now) {
   if (!opened_) return now + 1s;
   // An alert that came too soon after many others waits for the next token or the interval.
   return urgent_ ? std::min(*opened_ + options_.commit_interval, now + 50ms) : *opened_ + options_.commit_interval;
+}
+
+void Pipeline::publish_usage() {
+  const std::scoped_lock lock(mutex_);
+  usage_ = store_.usage();
 }
 
 void Pipeline::follow_clock() {

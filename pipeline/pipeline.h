@@ -122,6 +122,7 @@ class Pipeline final : public drivers::Intake {
   Result<void> admit(Reading& reading, bool has_stamp, Quality received_quality, Rejection& reason);
   Result<void> check_stamp(const Reading& reading, Quality received_quality) const;
   void follow_clock();
+  void publish_usage();
   void accept(Reading reading);
   void reject(Message message, Rejection reason, std::string detail, std::int64_t replayed_id);
   bool must_commit(Instant now);

@@ -67,8 +67,8 @@ void Reader::add_energy(const Place& place, TimeRange range, const std::optional
   const auto own = std::ranges::find(rules, place.series_id, &SeriesRules::series_id);
   if (own == rules.end() || !own->counter) return;
   // From the hour in which the counter was heard before the range, to the first it says behind it.
-  auto from = range.from;
-  auto state = counter_before(database_, place.series_id, calendar_.hour_of(from).from);
+  auto from = calendar_.hour_of(range.from).from;  // states are those of the ends of hours
+  auto state = counter_before(database_, place.series_id, from);
   if (state.accepted) from = std::min(from, calendar_.hour_of(state.accepted->at).from);
   state = counter_before(database_, place.series_id, from);
   Counter counter(own->rules, std::move(state));
@@ -173,17 +173,19 @@ std::vector<TimeRange> Reader::hours_to_compute(const Place& place, TimeRange ra
 /// What a counter says counts in the hours since it was heard before: from the first hour that rollups do not tell all
 /// of, its energy is counted from its readings.
 void Reader::count_energy_anew(const Place& place, TimeRange range, const std::optional<Block>& tail, HoursOf& hours) {
-  Timestamp first = range.to;
+  Timestamp first = kAlways.to;
   if (tail && tail->rows() > 0) first = std::min(first, from_unix_us(tail->at_us.front()));
   Statement pending(database_, "SELECT min(start) FROM rollup_pending WHERE device_key=? AND until-start<=3600000000");
   pending.bind(std::int64_t{place.device_key});
   if (pending.step() && !pending.is_null(0)) first = std::min(first, pending.time(0));
-  if (first >= range.to) return;
+  if (first == kAlways.to) return;
   first = calendar_.hour_of(first).from;
   if (const auto before = counter_before(database_, place.series_id, first); before.accepted)
     first = std::min(first, calendar_.hour_of(before.accepted->at).from);
+  if (first >= range.to) return;
   first = std::max(first, range.from);
-  for (auto hour = hours.lower_bound(first); hour != hours.end(); ++hour) hour->second.first.milli.reset();
+  for (auto hour = hours.lower_bound(calendar_.hour_of(first).from); hour != hours.end(); ++hour)
+    hour->second.first.milli.reset();
   add_energy(place, {first, range.to}, tail, [&](const Increment& increment) {
     for (auto at = std::max(increment.from, first); at < std::min(increment.to, range.to);) {
       const auto slot = calendar_.hour_of(at);
@@ -196,12 +198,25 @@ void Reader::count_energy_anew(const Place& place, TimeRange range, const std::o
   });
 }
 
+/// Whole days of the range whose hours are gone already.
+void Reader::add_days_without_hours(const Place& place, TimeRange range, HoursOf& hours) {
+  Statement oldest(database_, "SELECT min(start) FROM rollups_hourly WHERE series_id=?");
+  oldest.bind(std::int64_t{place.series_id});
+  auto until = range.to;
+  if (oldest.step() && !oldest.is_null(0)) until = std::min(until, calendar_.day_of(oldest.time(0)).from);
+  if (!hours.empty()) until = std::min(until, calendar_.day_of(hours.begin()->first).from);
+  for (const auto& day : rollups(RollupRows::Table::daily).range(place.series_id, {range.from, until})) {
+    const auto whole = calendar_.day_of(day.start);
+    if (whole.to <= range.to) hours.emplace(day.start, std::pair(day, whole));
+  }
+}
+
 std::vector<Rollup> Reader::hourly_buckets(const Place& place, TimeRange range, const Step& step) {
   const auto wants = [&](std::uint32_t id) { return id == place.series_id; };
   const auto tail = history_.tail_of(place.device_key, kAlways, wants);
   const auto compute = hours_to_compute(place, range, tail);
   HoursOf hours;
-  for (const auto& rollup : stored_rollups(database_, place.series_id, range, "rollups_hourly"))
+  for (const auto& rollup : rollups(RollupRows::Table::hourly).range(place.series_id, range))
     hours.emplace_hint(hours.end(), rollup.start, std::pair(rollup, TimeRange{rollup.start, rollup.start + 1h}));
   for (const auto& hour : compute) {
     const auto start = calendar_.hour_of(hour.from).from;
@@ -212,11 +227,7 @@ std::vector<Rollup> Reader::hourly_buckets(const Place& place, TimeRange range, 
   count_energy_anew(place, range, tail, hours);
   std::vector<Rollup> buckets;
   if (step.unit == Step::Unit::day || step.unit == Step::Unit::month) {
-    // Days whose hours are gone already.
-    const auto first = hours.empty() ? range.to : calendar_.day_of(hours.begin()->first).from;
-    for (const auto& day :
-         stored_rollups(database_, place.series_id, {range.from, std::min(first, range.to)}, "rollups_daily"))
-      hours.emplace(day.start, std::pair(day, calendar_.day_of(day.start)));
+    add_days_without_hours(place, range, hours);
   }
   TimeRange bucket{};
   double covered = 0;

@@ -1,6 +1,7 @@
 #include "storage/care.h"
 
 #include <fmt/format.h>
+#include <sqlite3.h>
 
 #include <algorithm>
 #include <array>
@@ -10,6 +11,7 @@
 #include "storage/chunk.h"
 #include "storage/guarded.h"
 #include "storage/reader.h"
+#include "storage/resealing.h"
 #include "storage/schema.h"
 #include "storage/segment.h"
 #include "storage/state.h"
@@ -30,6 +32,9 @@ constexpr std::array kTables{"tenants",
                              "chunks",
                              "corrections",
                              "state",
+                             "vault",
+                             "boots",
+                             "held",
                              "rollups_hourly",
                              "rollups_daily",
                              "rollup_pending",
@@ -52,19 +57,21 @@ void inspect_segments(Database& database, Inspection& found) {
   while (row.step()) {
     ++found.segments;
     found.readings += static_cast<std::uint64_t>(row.integer(1));
-    if (const auto blocks = decode_segment(row.blob(2)); !blocks)
+    const auto body = database.vault().open({Vault::Kind::segment, row.integer(0)}, row.blob(2));
+    if (const auto blocks = decode_segment(body); !blocks)
       found.problems.push_back(fmt::format("segment {}: {}", row.integer(0), blocks.error().message));
   }
 }
 
 void inspect_chunks(Database& database, Inspection& found) {
-  Statement row(database, "SELECT chunk_id, to_at, head, body FROM chunks ORDER BY chunk_id");
+  Statement row(database, fmt::format("SELECT {} FROM chunks ORDER BY chunk_id", kChunkColumns));
   std::uint32_t device = 0;
   std::int64_t until = INT64_MIN;
   while (row.step()) {
     ++found.chunks;
-    const auto head = decode_chunk_head(row.blob(2));
-    const auto block = decode_chunk(row.blob(2), row.blob(3));
+    const auto stored = chunk_from(database.vault(), row);
+    const auto head = decode_chunk_head(stored.head);
+    const auto block = decode_chunk(stored.head, stored.body);
     if (!head || !block) {
       found.problems.push_back(
           fmt::format("chunk {}: {}", row.integer(0), (head ? block.error() : head.error()).message));
@@ -114,13 +121,25 @@ std::set<std::int64_t> rows_of(Database& damaged, const std::string& table) {
   return found;
 }
 
-bool is_sound(const Statement& row, const std::string& table, const std::vector<std::string>& columns) {
+/// Whether a row holds what it should; sealed rows are believed where their key is not given.
+bool is_sound(const Vault& vault, const Statement& row, const std::string& table,
+              const std::vector<std::string>& columns) {
   const auto place = [&](const char* name) {
     return static_cast<int>(std::ranges::find(columns, name) - columns.begin());
   };
-  if (table == "chunks") return decode_chunk(row.blob(place("head")), row.blob(place("body"))).has_value();
-  if (table == "ring" || table == "segments") return decode_segment(row.blob(place("body"))).has_value();
-  return true;
+  const bool is_chunk = table == "chunks";
+  if (!is_chunk && table != "ring" && table != "segments") return true;
+  const auto key = sealed_by(row.blob(place(is_chunk ? "head" : "body")));
+  if (key && !vault.has(*key)) return true;
+  if (!is_chunk) {
+    const auto body = vault.open({Vault::Kind::segment, row.integer(place("seq"))}, row.blob(place("body")));
+    return decode_segment(body).has_value();
+  }
+  const auto id = row.integer(place("chunk_id"));
+  const auto to_us = row.integer(place("to_at"));
+  const auto head = vault.open({Vault::Kind::head, id, to_us}, row.blob(place("head")));
+  if (!key) return decode_chunk(head, row.blob(place("body"))).has_value();
+  return decode_chunk(head, vault.open({Vault::Kind::body, id, to_us}, row.blob(place("body")))).has_value();
 }
 
 /// Copies what one statement finds, until it meets damage.
@@ -155,7 +174,7 @@ void salvage_table(Database& damaged, Database& target, const std::string& table
     for (const auto id : rows_of(damaged, table)) {
       try {
         if (row.bind(id).step()) {
-          const bool sound = is_sound(row, table, columns);
+          const bool sound = is_sound(damaged.vault(), row, table, columns);
           if (sound) copy_row(row, columns.size(), put);
           ++(sound ? salvaged.rows : salvaged.lost);
         }
@@ -196,30 +215,33 @@ void leave_out_known(Reader& mine, std::vector<Reading>& readings) {
 }
 
 /// Rollups of the other database, where this one has none: of hours whose readings are gone already.
-void merge_rollups(Database& other, const std::string& path) {
-  Database mine(path, Database::Mode::writer);
+void merge_rollups(Database& other, Store& store) {
+  Database mine(store.path(), Database::Mode::writer, store.vault());
   Transaction transaction(mine);
-  for (const std::string table : {"rollups_hourly", "rollups_daily"}) {
-    Statement row(other,
-                  fmt::format("SELECT device_id, field, start, count, min, max, sum, first, last, coverage, quality, "
-                              "energy FROM {} JOIN series USING (series_id) JOIN devices USING (device_key)",
-                              table));
-    Statement put(
-        mine, fmt::format("INSERT OR IGNORE INTO {} (series_id, start, count, min, max, sum, first, last, coverage, "
-                          "quality, energy) SELECT series_id, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12 FROM series "
-                          "JOIN devices USING (device_key) WHERE device_id=?1 AND field=?2",
-                          table));
-    while (row.step()) copy_row(row, 12, put);
+  Statement twin(mine, "SELECT series_id FROM series JOIN devices USING (device_key) WHERE device_id=? AND field=?");
+  for (const auto table : {RollupRows::Table::hourly, RollupRows::Table::daily}) {
+    RollupRows from(other, table);
+    RollupRows to(mine, table);
+    Statement series(other, "SELECT series_id, device_id, field FROM series JOIN devices USING (device_key)");
+    while (series.step()) {
+      twin.bind(series.text(1)).bind(series.text(2));
+      const auto id = twin.step() ? std::optional(static_cast<std::uint32_t>(twin.integer(0))) : std::nullopt;
+      twin.reset();
+      if (!id) continue;
+      for (const auto& rollup : from.range(static_cast<std::uint32_t>(series.integer(0)), kAlways)) {
+        if (!to.find(*id, rollup.start)) to.put({*id, rollup, {}});
+      }
+    }
   }
   transaction.commit();
 }
 
 }  // namespace
 
-Result<Inspection> inspect(const std::string& path) {
+Result<Inspection> inspect(const std::string& path, const Vault& vault) {
   if (!std::filesystem::exists(path)) return fail(ErrorKind::permanent, path + " does not exist");
   return guarded([&] {
-    Database database(path, Database::Mode::reader);
+    Database database(path, Database::Mode::reader, vault);
     Inspection found;
     found.schema = database.pragma("user_version");
     Statement pages(database, "PRAGMA integrity_check");
@@ -230,6 +252,10 @@ Result<Inspection> inspect(const std::string& path) {
       found.problems.push_back(fmt::format("the schema is {}; this program reads {}", found.schema, newest_schema()));
       return found;
     }
+    if (const auto missing = missing_key(database)) {
+      found.problems.push_back(*missing);
+      return found;
+    }
     inspect_segments(database, found);
     inspect_chunks(database, found);
     Statement rollups(database, "SELECT (SELECT count(*) FROM rollups_hourly) + (SELECT count(*) FROM rollups_daily)");
@@ -238,12 +264,12 @@ Result<Inspection> inspect(const std::string& path) {
   });
 }
 
-Result<Salvaged> salvage(const std::string& damaged, const std::string& target) {
+Result<Salvaged> salvage(const std::string& damaged, const std::string& target, const Vault& vault) {
   if (std::filesystem::exists(target)) return fail(ErrorKind::permanent, target + " exists already; give another name");
   auto done = guarded([&] {
-    Database from(damaged, Database::Mode::reader);
+    Database from(damaged, Database::Mode::reader, vault);
     (void)columns_of(from, "devices");  // says at once when nothing is there to be read
-    Database to(target, Database::Mode::writer);
+    Database to(target, Database::Mode::writer, vault);
     to.execute("PRAGMA foreign_keys=OFF");
     migrate(to);
     Salvaged salvaged;
@@ -270,9 +296,10 @@ Result<std::uint64_t> merge(const std::string& other, Store& store) {
   std::uint64_t merged = 0;
   std::optional<Error> failed;
   const auto read = guarded([&] {
-    Database database(other, Database::Mode::reader);
-    Reader reader(other);
-    Reader mine(store.path());
+    Database database(other, Database::Mode::reader, store.vault());
+    if (const auto missing = missing_key(database)) throw SqlError(SQLITE_AUTH, *missing);
+    Reader reader(other, store.vault());
+    Reader mine(store.path(), store.vault());
     Group group;
     const auto known = store.devices();
     const auto now = [] { return std::chrono::floor<std::chrono::microseconds>(std::chrono::system_clock::now()); };
@@ -293,7 +320,7 @@ Result<std::uint64_t> merge(const std::string& other, Store& store) {
       if (!visited && !failed) failed = visited.error();
       if (failed || !commit()) return false;
     }
-    merge_rollups(database, store.path());
+    merge_rollups(database, store);
     return true;
   });
   if (failed) return std::unexpected(*failed);
@@ -301,8 +328,8 @@ Result<std::uint64_t> merge(const std::string& other, Store& store) {
   return merged;
 }
 
-Result<std::string> restore(const std::string& backup, const std::string& database) {
-  const auto sound = inspect(backup);
+Result<std::string> restore(const std::string& backup, const std::string& database, const Vault& vault) {
+  const auto sound = inspect(backup, vault);
   if (!sound) return std::unexpected(sound.error());
   if (!sound->problems.empty())
     return fail(ErrorKind::permanent,

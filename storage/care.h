@@ -16,9 +16,9 @@ struct Inspection {
   std::vector<std::string> problems;  ///< Each with its place; empty when it is sound.
 };
 
-/// Reads every page, segment and chunk; may run beside the daemon.
+/// Reads every page, segment and chunk; may run beside the daemon. What is sealed needs its key.
 /// Errors: permanent when the file cannot be opened as a database.
-Result<Inspection> inspect(const std::string& path);
+Result<Inspection> inspect(const std::string& path, const Vault& vault = {});
 
 /// What was saved from a damaged file.
 struct Salvaged {
@@ -26,9 +26,9 @@ struct Salvaged {
   std::uint64_t lost = 0;  ///< Places where rows could not be read, or held nothing sound.
 };
 
-/// Copies what can still be read of a damaged database into a new one.
-/// Errors: permanent when nothing can be read at all, or `target` exists.
-Result<Salvaged> salvage(const std::string& damaged, const std::string& target);
+/// Copies what can still be read of a damaged database into a new one; sealed rows as they are, unseen without their
+/// key. Errors: permanent when nothing can be read at all, or `target` exists.
+Result<Salvaged> salvage(const std::string& damaged, const std::string& target, const Vault& vault = {});
 
 /// Takes the devices, readings, rollups and dead letters of another database into the store. A reading that is there
 /// already stays as it is, so that a repetition changes nothing.
@@ -37,6 +37,6 @@ Result<std::uint64_t> merge(const std::string& other, Store& store);
 
 /// Puts a copy in the place of the database, which is kept beside it under the name that is returned.
 /// The daemon has to stand still. Errors: permanent when the copy is not sound.
-Result<std::string> restore(const std::string& backup, const std::string& database);
+Result<std::string> restore(const std::string& backup, const std::string& database, const Vault& vault = {});
 
 }  // namespace wattd::storage

@@ -131,7 +131,7 @@ std::vector<StoredChunk> Round::to_be_merged(const Block& piece, TimeRange day) 
   if (!found.empty()) return found;
   before_.bind(chunk_id(piece.device_key, to_unix_us(day.from))).bind(chunk_id(piece.device_key, piece.at_us.front()));
   StoredChunk chunk;
-  if (before_.step()) chunk = chunk_from(before_);
+  if (before_.step()) chunk = chunk_from(database_.vault(), before_);
   before_.reset();
   const auto head = decode_chunk_head(chunk.head);
   if (head && head->from_us >= to_unix_us(day.from) && head->rows < policy_.small_rows)
@@ -175,15 +175,25 @@ void Round::put(const Block& block, std::uint64_t first_seq, std::uint64_t last_
   is_taken_.reset();
   const auto encoded = encode_chunk(block);
   put_chunk_.bind(id).bind(block.at_us.back()).bind(static_cast<std::int64_t>(first_seq));
-  put_chunk_.bind(static_cast<std::int64_t>(last_seq))
-      .bind(std::span(encoded.head))
-      .bind(std::span(encoded.body))
-      .run();
+  const auto& vault = database_.vault();
+  const auto head = vault.seal({Vault::Kind::head, id, block.at_us.back()}, encoded.head);
+  const auto body = vault.seal({Vault::Kind::body, id, block.at_us.back()}, encoded.body);
+  put_chunk_.bind(static_cast<std::int64_t>(last_seq)).bind(std::span(head)).bind(std::span(body)).run();
 }
 
 void Round::correct(const Correction& correction) {
-  correct_.bind(std::int64_t{correction.series_id}).bind(correction.at_us).bind(to_text(correction.was));
-  correct_.bind(to_text(correction.became)).bind(now_).run();
+  const auto was = to_text(correction.was);
+  const auto became = to_text(correction.became);
+  correct_.bind(std::int64_t{correction.series_id}).bind(correction.at_us);
+  if (const auto& vault = database_.vault(); vault.seals()) {
+    const auto both = was + '\n' + became;
+    const std::span plain(reinterpret_cast<const std::uint8_t*>(both.data()), both.size());
+    const Vault::Place place{Vault::Kind::correction, correction.series_id, correction.at_us};
+    correct_.bind(std::span<const std::uint8_t>(vault.seal(place, plain))).bind("");
+  } else {
+    correct_.bind(was).bind(became);
+  }
+  correct_.bind(now_).run();
   ++done_.corrections;
 }
 

@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "storage/vault.h"
 #include "telemetry/error.h"
 #include "telemetry/time.h"
 
@@ -81,7 +82,7 @@ class Database {
   enum class Mode { writer, reader };
   /// Opens, or as a writer creates, the file.
   /// Errors: throws SqlError.
-  Database(const std::string& path, Mode mode);
+  explicit Database(const std::string& path, Mode mode, Vault vault = {});
   ~Database();
   Database(const Database&) = delete;
   Database& operator=(const Database&) = delete;
@@ -99,12 +100,15 @@ class Database {
   /// Gives cached pages back to the system.
   void release_memory();
   sqlite3* handle() { return handle_.get(); }
+  /// What seals and opens that which is to be kept from whoever takes the disk.
+  const Vault& vault() const { return vault_; }
 
  private:
   struct Close {
     void operator()(sqlite3* handle) const;
   };
   friend class Transaction;
+  Vault vault_;
   int log_pages_ = 0;
   std::unique_ptr<sqlite3, Close> handle_;
   std::unique_ptr<Statement> begin_, commit_;

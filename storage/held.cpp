@@ -65,7 +65,7 @@ void Held::put(std::vector<Block> blocks, const Boot& boot, std::int64_t budget)
     readings += std::ssize(block.at_us);
     until = std::max(until, std::ranges::max(block.at_us));
   }
-  const auto body = encode_segment(blocks);
+  const auto body = database_.vault().seal({Vault::Kind::held, key, until}, encode_segment(blocks));
   insert_.bind(key).bind(until).bind(readings).bind(std::span(body)).run();
   state_.readings += readings;
   state_.bytes += std::ssize(body);
@@ -116,16 +116,18 @@ void Held::forget_boots() {
 
 std::vector<Block> Held::release() {
   std::map<std::uint32_t, Block> devices;
-  Statement row(database_,
-                "SELECT id, readings, body, began_at, estimated FROM held JOIN boots USING (boot_key) "
-                "WHERE began_at IS NOT NULL ORDER BY id");
+  Statement row(
+      database_,
+      "SELECT id, readings, body, began_at, estimated, boot_key, until_us FROM held JOIN boots USING (boot_key) "
+      "WHERE began_at IS NOT NULL ORDER BY id");
   std::vector<std::int64_t> taken;
   std::size_t bytes = 0;
   while (bytes < kBytesAtOnce && row.step()) {
     taken.push_back(row.integer(0));
     bytes += row.blob(2).size();
     state_.readings -= row.integer(1);
-    auto blocks = decode_segment(row.blob(2));
+    auto blocks =
+        decode_segment(database_.vault().open({Vault::Kind::held, row.integer(5), row.integer(6)}, row.blob(2)));
     if (!blocks) {
       log::error("held readings are damaged and lost: " + blocks.error().message);
       continue;
@@ -151,10 +153,13 @@ std::vector<Block> Held::release() {
 
 std::vector<Block> held_of(Database& database, std::uint32_t device_key) {
   std::vector<Block> found;
-  Statement row(database, "SELECT body, assumed_at FROM held JOIN boots USING (boot_key) ORDER BY id DESC LIMIT ?");
+  Statement row(
+      database,
+      "SELECT body, assumed_at, boot_key, until_us FROM held JOIN boots USING (boot_key) ORDER BY id DESC LIMIT ?");
   row.bind(std::int64_t{kNewestShown});
   while (row.step()) {
-    auto blocks = decode_segment(row.blob(0), [&](std::uint32_t key) { return key == device_key; });
+    const auto body = database.vault().open({Vault::Kind::held, row.integer(2), row.integer(3)}, row.blob(0));
+    auto blocks = decode_segment(body, [&](std::uint32_t key) { return key == device_key; });
     if (!blocks) continue;
     for (auto& block : *blocks) {
       shift(block, row.integer(1));

@@ -24,13 +24,16 @@ std::int64_t chunk_id(std::uint32_t device_key, std::int64_t from_us) {
   return std::int64_t{device_key} << kTimeBits | std::clamp<std::int64_t>(from_us / 1000, 0, kLatestMs);
 }
 
-StoredChunk chunk_from(const Statement& row) {
-  return {row.integer(0),
-          row.integer(1),
+StoredChunk chunk_from(const Vault& vault, const Statement& row) {
+  const auto id = row.integer(0);
+  const auto to_us = row.integer(1);
+  const bool sealed = sealed_by(row.blob(4)).has_value();  // the body alone cannot tell
+  return {id,
+          to_us,
           static_cast<std::uint64_t>(row.integer(2)),
           static_cast<std::uint64_t>(row.integer(3)),
-          copy(row.blob(4)),
-          copy(row.blob(5))};
+          vault.open({Vault::Kind::head, id, to_us}, row.blob(4)),
+          sealed ? vault.open({Vault::Kind::body, id, to_us}, row.blob(5)) : copy(row.blob(5))};
 }
 
 Block clip(const Block& block, TimeRange range) {
@@ -47,7 +50,8 @@ void History::visit_segments(std::uint64_t after_seq, TimeRange range, const Vis
     std::size_t bytes = 0;
     row.bind(static_cast<std::int64_t>(after_seq)).bind(range.from).bind(range.to);
     while (bytes < kBytesAtOnce && row.step()) {
-      copied.emplace_back(static_cast<std::uint64_t>(row.integer(0)), copy(row.blob(1)));
+      const auto body = database_.vault().open({Vault::Kind::segment, row.integer(0)}, row.blob(1));
+      copied.emplace_back(static_cast<std::uint64_t>(row.integer(0)), body);
       bytes += copied.back().second.size();
     }
     row.reset();
@@ -94,7 +98,7 @@ std::vector<StoredChunk> History::chunks(std::uint32_t device_key, TimeRange ran
   std::vector<StoredChunk> found;
   std::size_t bytes = 0;
   while (bytes < most_bytes && row.step()) {
-    found.push_back(chunk_from(row));
+    found.push_back(chunk_from(database_.vault(), row));
     bytes += found.back().head.size() + found.back().body.size();
   }
   row.reset();

@@ -2,6 +2,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <string_view>
 #include <vector>
 
 #include "storage/chunk.h"
@@ -25,8 +26,9 @@ struct StoredChunk {
   std::vector<std::uint8_t> body;
 };
 
-/// The chunk in a row of chunk_id, to_at, first_seq, last_seq, head, body.
-StoredChunk chunk_from(const Statement& row);
+/// The chunk in a row of kChunkColumns, opened.
+StoredChunk chunk_from(const Vault& vault, const Statement& row);
+inline constexpr std::string_view kChunkColumns = "chunk_id, to_at, first_seq, last_seq, head, body";
 
 /// Reads what is stored of a device in order of time: its chunks, and the segments that are in no chunk yet.
 /// No statement is open while a visitor runs, and none copies more than 256 kB at once (or one blob, if that is

@@ -17,26 +17,18 @@ namespace {
 constexpr std::size_t kBytesAtOnce = 256 << 10;
 constexpr int kChunksAtOnce = 64;
 
-constexpr std::string_view kSelectDeadLetters =
-    "SELECT id, received_at, source, topic, payload, reason, detail, replayed_at, boot_key FROM dead_letters";
-
-StoredDeadLetter dead_letter_from(const Statement& row) {
-  StoredDeadLetter stored;
-  stored.id = row.integer(0);
-  stored.letter.message = {.source = row.text(2), .topic = row.text(3), .received = row.time(1)};
-  const auto payload = row.blob(4);
-  stored.letter.message.payload.assign(reinterpret_cast<const char*>(payload.data()), payload.size());
-  stored.reason = row.text(5);
-  stored.letter.detail = row.text(6);
-  stored.replayed_at = row.time_if(7);
-  if (!row.is_null(8)) stored.letter.message.received_quality = Quality::clock_unsynced;
-  return stored;
-}
-
 }  // namespace
 
-Reader::Reader(const std::string& path)
-    : database_(path, Database::Mode::reader), calendar_(load_text(database_, "zone", "UTC")), history_(database_) {}
+Reader::Reader(const std::string& path, Vault vault)
+    : database_(path, Database::Mode::reader, std::move(vault)),
+      calendar_(load_text(database_, "zone", "UTC")),
+      history_(database_) {}
+
+RollupRows& Reader::rollups(RollupRows::Table table) {
+  auto& rows = table == RollupRows::Table::hourly ? hourly_ : daily_;
+  if (!rows) rows.emplace(database_, table);
+  return *rows;
+}
 
 const std::string& Reader::field_of(std::uint32_t series_id) {
   if (const auto known = fields_.find(series_id); known != fields_.end()) return known->second;
@@ -153,11 +145,13 @@ Result<std::vector<Latest>> Reader::latest(const std::string& device_id) {
     };
     for (const auto& block : held_of(database_, *device)) take(block);
     if (const auto tail = history_.tail_of(*device, kAlways, {})) take(*tail);
-    Statement last(database_,
-                   "SELECT head, body FROM chunks WHERE chunk_id BETWEEN ? AND ? ORDER BY chunk_id DESC LIMIT 2");
+    Statement last(database_, fmt::format("SELECT {} FROM chunks WHERE chunk_id BETWEEN ? AND ? ORDER BY chunk_id DESC "
+                                          "LIMIT 2",
+                                          kChunkColumns));
     last.bind(chunk_id(*device, 0)).bind(chunk_id(*device, INT64_MAX));
     while (last.step()) {
-      if (const auto block = decode_chunk(last.blob(0), last.blob(1))) take(*block);
+      const auto stored = chunk_from(database_.vault(), last);
+      if (const auto block = decode_chunk(stored.head, stored.body)) take(*block);
     }
     Statement row(database_,
                   "SELECT series_id, field, ifnull(measurand,''), ifnull(unit,'') FROM series WHERE device_key=? ORDER "
@@ -214,9 +208,10 @@ std::uint64_t Reader::first_in_ring() {
 void Reader::add_from_chunks(const Position& position, std::uint64_t ring_first, std::size_t max_readings,
                              Batch& batch) {
   // All chunks of a round end at the same number: only when they have all been read is everything up to it behind us.
-  Statement row(database_,
-                "SELECT chunk_id, last_seq, head, body FROM chunks WHERE (last_seq, chunk_id) > (?, ?) AND "
-                "first_seq < ? ORDER BY last_seq, chunk_id LIMIT ?");
+  Statement row(
+      database_,
+      "SELECT chunk_id, to_at, first_seq, last_seq, head, body FROM chunks WHERE (last_seq, chunk_id) > (?, ?) AND "
+      "first_seq < ? ORDER BY last_seq, chunk_id LIMIT ?");
   const bool within = position.round > position.seq;
   row.bind(static_cast<std::int64_t>(within ? position.round : position.seq));
   row.bind(within ? position.chunk : INT64_MAX).bind(static_cast<std::int64_t>(ring_first));
@@ -224,14 +219,15 @@ void Reader::add_from_chunks(const Position& position, std::uint64_t ring_first,
   std::size_t bytes = 0;
   int found = 0;
   while (batch.readings.size() < max_readings && bytes < kBytesAtOnce && row.step()) {
-    const auto id = row.integer(0);
-    const auto round = static_cast<std::uint64_t>(row.integer(1));
+    const auto stored = chunk_from(database_.vault(), row);
+    const auto id = stored.id;
+    const auto round = stored.last_seq;
     if (batch.end.round > batch.end.seq && round != batch.end.round)
       batch.end.seq = std::min(batch.end.round, ring_first - 1);
     batch.end.round = round, batch.end.chunk = id;
-    bytes += row.blob(2).size() + row.blob(3).size();
+    bytes += stored.head.size() + stored.body.size();
     ++found;
-    auto block = decode_chunk(row.blob(2), row.blob(3));
+    auto block = decode_chunk(stored.head, stored.body);
     if (!block) {
       log::error(fmt::format("chunk {} is damaged and cannot be sent: {}", id, block.error().message));
       continue;
@@ -281,7 +277,7 @@ Result<std::vector<StoredDeadLetter>> Reader::dead_letters(std::size_t limit, st
     Statement row(database_, std::string(kSelectDeadLetters) + " WHERE id<? ORDER BY id DESC LIMIT ?");
     row.bind(before_id).bind(static_cast<std::int64_t>(limit));
     std::vector<StoredDeadLetter> letters;
-    while (row.step()) letters.push_back(dead_letter_from(row));
+    while (row.step()) letters.push_back(dead_letter_from(database_.vault(), row));
     return letters;
   });
 }
@@ -291,7 +287,7 @@ Result<std::optional<StoredDeadLetter>> Reader::dead_letter(std::int64_t id) {
     Statement row(database_, std::string(kSelectDeadLetters) + " WHERE id=?");
     row.bind(id);
     if (!row.step()) return std::nullopt;
-    return dead_letter_from(row);
+    return dead_letter_from(database_.vault(), row);
   });
 }
 

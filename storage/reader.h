@@ -7,9 +7,10 @@
 #include <vector>
 
 #include "storage/database.h"
+#include "storage/dead_letters.h"
 #include "storage/group.h"
 #include "storage/history.h"
-#include "storage/rollup.h"
+#include "storage/rollup_rows.h"
 #include "telemetry/error.h"
 #include "telemetry/reading.h"
 
@@ -73,20 +74,13 @@ struct Latest {
   Sample sample;
 };
 
-struct StoredDeadLetter {
-  std::int64_t id = 0;
-  DeadLetter letter;
-  std::string reason;
-  std::optional<Timestamp> replayed_at;
-};
-
 /// Reads the database beside the writer, from a connection of its own.
 /// Transactions are short: no call holds one longer than it takes to copy 256 kB, and none while others are waited for.
 /// Threads: one a Reader. Errors of every call: retry or corrupt, as for Store.
 class Reader {
  public:
   /// Errors: throws SqlError.
-  explicit Reader(const std::string& path);
+  explicit Reader(const std::string& path, Vault vault = {});
 
   /// One series in order of time, each timestamp once with the value stored last.
   /// Shape: at most `limit` samples, the earliest of the range.
@@ -126,6 +120,7 @@ class Reader {
     std::uint32_t device_key = 0;
     std::uint32_t series_id = 0;
   };
+  RollupRows& rollups(RollupRows::Table table);
   const std::string& field_of(std::uint32_t series_id);
   const std::string& device_of(std::uint32_t device_key);
   std::optional<std::uint32_t> find_device(const std::string& device_id);
@@ -144,11 +139,13 @@ class Reader {
                   const std::function<void(const Increment&)>& visit);
   using HoursOf = std::map<Timestamp, std::pair<Rollup, TimeRange>>;  ///< By their beginning, with what they cover.
   void count_energy_anew(const Place& place, TimeRange range, const std::optional<Block>& tail, HoursOf& hours);
+  void add_days_without_hours(const Place& place, TimeRange range, HoursOf& hours);
   bool has_whole_hours(TimeRange range) const;
 
   Database database_;
   Calendar calendar_;
   History history_;
+  std::optional<RollupRows> hourly_, daily_;  ///< Prepared at their first use.
   std::unordered_map<std::uint32_t, std::string> fields_;
   std::unordered_map<std::uint32_t, std::string> devices_;
   std::map<std::pair<std::string, std::uint32_t>, DeviceVersion> versions_;

@@ -25,7 +25,8 @@ class Expiry {
         archive_(archive),
         settled_seq_(settled_seq),
         old_(database,
-             "SELECT chunk_id, to_at, last_seq, head, body FROM chunks WHERE chunk_id BETWEEN ?1 AND ?2 AND to_at<?3 "
+             "SELECT chunk_id, to_at, first_seq, last_seq, head, body FROM chunks WHERE chunk_id BETWEEN ?1 AND ?2 AND "
+             "to_at<?3 "
              "AND "
              "chunk_id < (SELECT max(chunk_id) FROM chunks WHERE chunk_id BETWEEN ?1 AND ?4) ORDER BY chunk_id LIMIT "
              "?5"),
@@ -42,9 +43,10 @@ class Expiry {
     old_.bind(chunk_id(device_key, 0)).bind(chunk_id(device_key, to_unix_us(cutoff))).bind(cutoff);
     old_.bind(chunk_id(device_key, INT64_MAX)).bind(kAtOnce);
     while (old_.step()) {
-      Old chunk{old_.integer(0), old_.integer(1), static_cast<std::uint64_t>(old_.integer(2)), {}};
+      Old chunk{old_.integer(0), old_.integer(1), static_cast<std::uint64_t>(old_.integer(3)), {}};
       if (archive_ != nullptr) {
-        if (auto readings = decode_chunk(old_.blob(3), old_.blob(4))) chunk.readings = std::move(*readings);
+        const auto stored = chunk_from(database_.vault(), old_);
+        if (auto readings = decode_chunk(stored.head, stored.body)) chunk.readings = std::move(*readings);
       }
       found.push_back(std::move(chunk));
     }

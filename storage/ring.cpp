@@ -63,9 +63,10 @@ void Ring::append(std::span<const Block> blocks, const std::vector<Receipt>& rec
       const auto [least, most] = std::ranges::minmax(blocks[count].at_us);
       from_us = std::min(from_us, least), to_us = std::max(to_us, most);
     }
-    const auto body = encode_segment(blocks.first(count));
+    const auto seq = static_cast<std::int64_t>(++state_.last_seq);
+    const auto body = database_.vault().seal({Vault::Kind::segment, seq}, encode_segment(blocks.first(count)));
     blocks = blocks.subspan(count);
-    insert_.bind(static_cast<std::int64_t>(++state_.last_seq));
+    insert_.bind(seq);
     insert_.bind(count == 0 ? to_unix_us(now) : from_us).bind(count == 0 ? std::int64_t{0} : to_us - from_us);
     insert_.bind(state_.bytes_ever).bind(readings).bind(static_cast<std::int64_t>(cells));
     first && !remembered.empty() ? insert_.bind(std::span(remembered)) : insert_.bind_null();

@@ -7,7 +7,7 @@
 #include <limits>
 #include <map>
 
-#include "storage/bytes.h"
+#include "storage/rollup_rows.h"
 #include "storage/state.h"
 #include "telemetry/log.h"
 #include "telemetry/measurand.h"
@@ -22,23 +22,6 @@ constexpr auto kGap = 15min;             // what was counted over a longer silen
 constexpr int kStillOneInterval = 3;     // times the usual one: a gap up to this is no gap
 
 constexpr double kMost = std::numeric_limits<double>::max();
-
-constexpr const char* kColumns = "start, count, min, max, sum, first, last, ifnull(coverage, 0), energy, quality";
-
-Rollup rollup_from(const Statement& row) {
-  Rollup rollup{row.time(0), row.integer(1), row.real(2), row.real(3),
-                row.real(4), row.real(5),    row.real(6), row.real(7)};
-  if (!row.is_null(8)) rollup.milli = row.integer(8);
-  rollup.quality = static_cast<Quality>(row.integer(9));
-  return rollup;
-}
-
-void bind(Statement& put, std::uint32_t series_id, const Rollup& rollup) {
-  put.bind(std::int64_t{series_id}).bind(rollup.start).bind(rollup.count).bind(rollup.min).bind(rollup.max);
-  put.bind(rollup.sum).bind(rollup.first).bind(rollup.last).bind(rollup.coverage);
-  put.bind(std::int64_t{static_cast<std::uint16_t>(rollup.quality)});
-  rollup.milli ? put.bind(*rollup.milli) : put.bind_null();
-}
 
 /// One hour of one series while it is being computed.
 struct Hour {
@@ -88,10 +71,7 @@ class HourlyRollups {
         calendar_(calendar),
         device_key_(device_key),
         series_(load_series_rules(database, device_key)),
-        put_(database,
-             "INSERT OR REPLACE INTO rollups_hourly (series_id, start, count, min, max, sum, first, last, coverage, "
-             "quality, energy, counter) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)"),
-        stored_(database, fmt::format("SELECT {} FROM rollups_hourly WHERE series_id=? AND start=?", kColumns)) {}
+        rows_(database, RollupRows::Table::hourly) {}
 
   /// Computes a run of hours that follow each other, more or less, and returns the hours that have to follow.
   std::vector<TimeRange> run(const std::vector<TimeRange>& hours);
@@ -103,14 +83,12 @@ class HourlyRollups {
   void count(Walk& walk, std::span<const Increment> increments);
   void finish(Walk& walk, std::vector<TimeRange>& next);
   void write(Walk& walk, Hour& hour, std::int64_t interval);
-  std::optional<Timestamp> next_hour(std::uint32_t series_id, Timestamp from);
 
   Database& database_;
   const Calendar& calendar_;
   std::uint32_t device_key_;
   std::vector<SeriesRules> series_;
-  Statement put_;
-  Statement stored_;
+  RollupRows rows_;
   std::vector<Timestamp> written_;
 };
 
@@ -163,22 +141,11 @@ void HourlyRollups::count(Walk& walk, std::span<const Increment> increments) {
   }
 }
 
-std::optional<Timestamp> HourlyRollups::next_hour(std::uint32_t series_id, Timestamp from) {
-  Statement row(
-      database_,
-      "SELECT start FROM rollups_hourly WHERE series_id=? AND start>=? AND counter IS NOT NULL ORDER BY start "
-      "LIMIT 1");
-  row.bind(std::int64_t{series_id}).bind(from);
-  return row.step() ? std::optional(row.time(0)) : std::nullopt;
-}
-
 void HourlyRollups::write(Walk& walk, Hour& hour, std::int64_t interval) {
   auto& rollup = hour.rollup;
   rollup.start = hour.range.from;
-  stored_.bind(std::int64_t{walk.series.series_id}).bind(rollup.start);
   std::optional<Rollup> old;
-  if (stored_.step()) old = rollup_from(stored_);
-  stored_.reset();
+  if (const auto row = rows_.find(walk.series.series_id, rollup.start)) old = row->rollup;
   if (hour.touched) {
     rollup.coverage = coverage_of(hour, interval);
   } else if (old) {
@@ -187,9 +154,7 @@ void HourlyRollups::write(Walk& walk, Hour& hour, std::int64_t interval) {
     rollup = *old;
   }
   if (rollup.count == 0 && rollup.milli.value_or(0) == 0 && !hour.state && !old) return;
-  bind(put_, walk.series.series_id, rollup);
-  hour.state ? put_.bind(std::span<const std::uint8_t>(encode_counter(*hour.state))) : put_.bind_null();
-  put_.run();
+  rows_.put({walk.series.series_id, rollup, hour.state});
   written_.push_back(rollup.start);
 }
 
@@ -202,7 +167,7 @@ void HourlyRollups::finish(Walk& walk, std::vector<TimeRange>& next) {
     // Where the counter stands otherwise than was thought, what follows has to be counted anew.
     const auto after = counter_before(database_, walk.series.series_id, last.range.to);
     if (before == after) return;
-    if (const auto follows = next_hour(walk.series.series_id, last.range.to))
+    if (const auto follows = next_counted_hour(database_, walk.series.series_id, last.range.to))
       next.push_back(calendar_.hour_of(*follows));
     return;
   }
@@ -288,93 +253,31 @@ std::vector<SeriesRules> load_series_rules(Database& database, std::uint32_t dev
   return series;
 }
 
-std::vector<std::uint8_t> encode_counter(const Counter::State& state) {
-  ByteWriter out;
-  const auto write = [&](const CounterReading& reading) {
-    out.zigzag_varint(to_unix_us(reading.at));
-    out.real(reading.value);
-  };
-  out.byte(static_cast<std::uint8_t>(state.accepted ? 1 + state.held.size() : 0));
-  if (state.accepted) write(*state.accepted);
-  for (const auto& held : state.held) write(held);
-  return std::move(out.bytes());
-}
-
-Counter::State decode_counter(std::span<const std::uint8_t> bytes) {
-  Counter::State state;
-  try {
-    ByteReader in(bytes);
-    const auto count = in.byte();
-    for (int i = 0; i < count; ++i) {
-      const auto at = from_unix_us(in.zigzag_varint());
-      const CounterReading reading{at, in.real()};
-      if (i == 0) state.accepted = reading;
-      else state.held.push_back(reading);
-    }
-  } catch (const BadBytes& problem) {
-    log::error(fmt::format("the state of a counter is damaged and begins anew: {}", problem.what()));
-    return {};
-  }
-  return state;
-}
-
-Counter::State counter_before(Database& database, std::uint32_t series_id, Timestamp at) {
-  Statement row(
-      database,
-      "SELECT counter FROM rollups_hourly WHERE series_id=? AND start<? AND counter IS NOT NULL ORDER BY start "
-      "DESC LIMIT 1");
-  row.bind(std::int64_t{series_id}).bind(at);
-  return row.step() ? decode_counter(row.blob(0)) : Counter::State{};
-}
-
-std::vector<Rollup> stored_rollups(Database& database, std::uint32_t series_id, TimeRange range, const char* table) {
-  Statement row(database, fmt::format("SELECT {} FROM {} WHERE series_id=? AND start>=? AND start<? ORDER BY start",
-                                      kColumns, table));
-  row.bind(std::int64_t{series_id}).bind(range.from).bind(range.to);
-  std::vector<Rollup> rollups;
-  while (row.step()) rollups.push_back(rollup_from(row));
-  return rollups;
-}
-
 void roll_up_day(Database& database, std::uint32_t device_key, TimeRange day) {
-  Statement put(database,
-                "INSERT OR REPLACE INTO rollups_daily (series_id, start, count, min, max, sum, first, last, coverage, "
-                "quality, energy) VALUES (?,?,?,?,?,?,?,?,?,?,?)");
+  RollupRows hourly(database, RollupRows::Table::hourly);
+  RollupRows rows(database, RollupRows::Table::daily);
   for (const auto& series : load_series_rules(database, device_key)) {
-    const auto hours = stored_rollups(database, series.series_id, day, "rollups_hourly");
+    const auto hours = hourly.range(series.series_id, day);
     if (hours.empty()) continue;
     Rollup daily{.start = day.from};
     double covered_hours = 0;
     for (const auto& hour : hours) daily.add(hour), covered_hours += hour.coverage;
     daily.coverage =
         std::min(1.0, covered_hours / std::chrono::duration<double, std::ratio<3600>>(day.to - day.from).count());
-    bind(put, series.series_id, daily);
-    put.run();
+    rows.put({series.series_id, daily, {}});
   }
 }
 
 void add_to_kept(Database& database, const Calendar& calendar, const Block& late) {
-  Statement find(database,
-                 fmt::format("SELECT {}, counter FROM rollups_hourly WHERE series_id=? AND start=?", kColumns));
-  Statement put(database,
-                "INSERT OR REPLACE INTO rollups_hourly (series_id, start, count, min, max, sum, first, last, coverage, "
-                "quality, energy, counter) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)");
+  RollupRows rows(database, RollupRows::Table::hourly);
   for (const auto& column : late.columns) {
     for (std::size_t row = 0; row < late.rows(); ++row) {
       const auto value = column.has(row) ? column.values.number(row) : std::nullopt;
       if (!value || !std::isfinite(*value)) continue;
-      Rollup rollup{.start = calendar.hour_of(from_unix_us(late.at_us[row])).from};
-      std::vector<std::uint8_t> counter;
-      find.bind(std::int64_t{column.series_id}).bind(rollup.start);
-      if (find.step()) {
-        rollup = rollup_from(find);
-        counter.assign(find.blob(10).begin(), find.blob(10).end());
-      }
-      find.reset();
-      rollup.add(*value);
-      bind(put, column.series_id, rollup);
-      counter.empty() ? put.bind_null() : put.bind(std::span<const std::uint8_t>(counter));
-      put.run();
+      const auto hour = calendar.hour_of(from_unix_us(late.at_us[row])).from;
+      auto kept = rows.find(column.series_id, hour).value_or(RollupRows::Row{column.series_id, {.start = hour}, {}});
+      kept.rollup.add(*value);
+      rows.put(kept);
     }
   }
 }

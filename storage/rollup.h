@@ -34,13 +34,6 @@ struct SeriesRules {
 };
 std::vector<SeriesRules> load_series_rules(Database& database, std::uint32_t device_key);
 
-/// The stored state of a counter, as it stood at the end of an hour. Format: docs/formats/schema.md, "counter".
-std::vector<std::uint8_t> encode_counter(const Counter::State& state);
-Counter::State decode_counter(std::span<const std::uint8_t> bytes);
-
-/// The newest state that a counter had before an instant; an empty one when nothing is known.
-Counter::State counter_before(Database& database, std::uint32_t series_id, Timestamp at);
-
 /// Computes the rollups of some hours of a device anew from its chunks, with the energy that its counters counted, and
 /// those of the days that have ended. A counter's energy in a later hour follows where its state there has changed.
 /// A pure function of what is stored: a repetition after a crash changes nothing.
@@ -54,8 +47,5 @@ void add_to_kept(Database& database, const Calendar& calendar, const Block& late
 
 /// Folds the hours of a day of every series of the device into its daily rollups.
 void roll_up_day(Database& database, std::uint32_t device_key, TimeRange day);
-
-/// Rollups of one series as they are stored, oldest first; `table` is rollups_hourly or rollups_daily.
-std::vector<Rollup> stored_rollups(Database& database, std::uint32_t series_id, TimeRange range, const char* table);
 
 }  // namespace wattd::storage

@@ -346,6 +346,13 @@ CREATE TABLE held (
 );
 
 ALTER TABLE dead_letters ADD COLUMN boot_key INTEGER;
+ALTER TABLE dead_letters ADD COLUMN sealed INTEGER NOT NULL DEFAULT 0;
+
+-- The keys that anything here is sealed with, each with something that it opens.
+CREATE TABLE vault (
+  key_id INTEGER PRIMARY KEY,
+  proof BLOB NOT NULL
+);
 
 -- chunk_id is the device's key times 2^43 plus the first stamp in milliseconds: a device's chunks lie side by side.
 CREATE TABLE chunks (
@@ -386,9 +393,11 @@ ALTER TABLE rollups_hourly ADD COLUMN coverage REAL;
 ALTER TABLE rollups_hourly ADD COLUMN quality INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE rollups_hourly ADD COLUMN energy INTEGER;
 ALTER TABLE rollups_hourly ADD COLUMN counter BLOB;
+ALTER TABLE rollups_hourly ADD COLUMN sealed BLOB;
 ALTER TABLE rollups_daily ADD COLUMN coverage REAL;
 ALTER TABLE rollups_daily ADD COLUMN quality INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE rollups_daily ADD COLUMN energy INTEGER;
+ALTER TABLE rollups_daily ADD COLUMN sealed BLOB;
 ALTER TABLE series ADD COLUMN modulus REAL;
 ALTER TABLE series ADD COLUMN most_an_hour REAL;
 ALTER TABLE series ADD COLUMN resolution REAL;

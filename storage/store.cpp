@@ -8,6 +8,7 @@
 #include <filesystem>
 
 #include "storage/blocks.h"
+#include "storage/resealing.h"
 #include "storage/schema.h"
 #include "storage/state.h"
 #include "storage/texts.h"
@@ -27,13 +28,16 @@ void configure_writer(Database& database) {
   database.execute("PRAGMA journal_size_limit=262144");
   // Pages that a round of compaction empties are not worth writing first.
   database.execute("PRAGMA cache_spill=OFF");
+  // What is sealed anew must not stay readable in a page that is free now.
+  if (database.vault().seals()) database.execute("PRAGMA secure_delete=ON");
 }
 
 /// Opens, checks and migrates one candidate; throws SqlError when it is not to be used.
-void try_open(const std::string& path) {
-  Database database(path, Database::Mode::writer);
+void try_open(const std::string& path, const Vault& vault) {
+  Database database(path, Database::Mode::writer, vault);
   configure_writer(database);
   migrate(database);
+  require_keys(database);
 }
 
 /// The connection as the one writer needs it, before anything else asks it.
@@ -48,11 +52,7 @@ Database& opened(Database& database, const Options& options) {
 
 struct Store::Statements {
   explicit Statements(Database& database)
-      : insert_dead_letter(database,
-                           "INSERT INTO dead_letters (received_at, source, topic, payload, reason, detail, "
-                           "boot_key) VALUES (?,?,?,?,?,?,?)"),
-        mark_replayed(database, "UPDATE dead_letters SET replayed_at=? WHERE id=?"),
-        put_alert(database,
+      : put_alert(database,
                   "INSERT OR REPLACE INTO alerts (alert_id, tenant_id, rule_id, device_id, severity, message, "
                   "actual_value, threshold_value, status, count, last_value, last_seen_at, acknowledged_by, "
                   "acknowledged_at, resolved_at, created_at) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"),
@@ -62,7 +62,7 @@ struct Store::Statements {
         put_cursor(database,
                    "INSERT OR REPLACE INTO cursors (sink_id, settled_seq, sent_seq, updated_at) VALUES (?,?,?,?)") {}
 
-  Statement insert_dead_letter, mark_replayed, put_alert, touch_rule, insert_outbox, put_cursor;
+  Statement put_alert, touch_rule, insert_outbox, put_cursor;
 };
 
 std::string Store::open_first_usable() {
@@ -71,7 +71,7 @@ std::string Store::open_first_usable() {
     const auto name = number == 1 ? "wattd.db" : fmt::format("wattd-{}.db", number);
     const auto path = (std::filesystem::path(options_.directory) / name).string();
     try {
-      try_open(path);
+      try_open(path, options_.vault);
       ::chmod(path.c_str(), 0600);
       return path;
     } catch (const SqlError& problem) {
@@ -86,10 +86,11 @@ std::string Store::open_first_usable() {
 Store::Store(Options options)
     : options_(std::move(options)),
       path_(open_first_usable()),
-      database_(path_, Database::Mode::writer),
+      database_(path_, Database::Mode::writer, options_.vault),
       calendar_(options_.zone),
       catalogue_(database_),
       ring_(opened(database_, options_)),
+      letters_(database_),
       held_(database_),
       ballast_((std::filesystem::path(options_.directory) / "ballast").string(), options_.ballast_bytes),
       clock_is_known_(!options_.waits_for_clock) {
@@ -102,8 +103,8 @@ Store::Store(Options options)
 Store::~Store() = default;
 
 void Store::load_usage() {
-  Statement letters(database_, "SELECT count(*), ifnull(sum(length(payload) + length(topic)), 0) FROM dead_letters");
-  if (letters.step()) usage_.dead_letters = letters.integer(0), dead_letter_bytes_ = letters.integer(1);
+  is_resealing_ = usage_.is_resealing = is_resealing(database_);
+  usage_.key = options_.vault.current();
   load_next_pending();
   backed_up_on_ = load_text(database_, "backed_up_on");
   newest_at_open_ = from_unix_us(std::max<std::int64_t>(ring_.state().tail_to_us, 0));
@@ -126,6 +127,7 @@ void Store::refresh_usage() {
   usage_.ring_bytes = ring.bytes();
   usage_.segments = static_cast<std::int64_t>(ring.last_seq + 1 - ring.first_seq);
   usage_.wal_bytes = file_bytes(path_ + "-wal");
+  usage_.dead_letters = letters_.state().letters;
   usage_.held_readings = held_.state().readings;
   usage_.held_lost = held_.state().lost;
 }
@@ -153,19 +155,14 @@ void Store::adopt_zone() {
 
 void Store::write_dead_letters(const std::vector<DeadLetter>& letters, const Boot& boot) {
   for (const auto& letter : letters) {
-    const auto& message = letter.message;
-    const auto* payload = reinterpret_cast<const std::uint8_t*>(message.payload.data());
-    const bool is_untrusted = has(message.received_quality, Quality::clock_unsynced);
-    const auto noted = is_untrusted ? held_.note(boot) : Held::Noted{};
+    const auto received = letter.message.received;
+    if (!has(letter.message.received_quality, Quality::clock_unsynced)) {
+      letters_.put(letter, received, {});
+      continue;
+    }
     // All of a boot's letters count from the same beginning, whichever start of the program they came to.
-    const auto received = is_untrusted ? message.received - boot.assumed + noted.assumed : message.received;
-    sql_->insert_dead_letter.bind(received).bind(message.source).bind(message.topic);
-    sql_->insert_dead_letter.bind(std::span(payload, message.payload.size()));
-    sql_->insert_dead_letter.bind(to_string(letter.reason)).bind(letter.detail);
-    is_untrusted ? sql_->insert_dead_letter.bind(noted.key) : sql_->insert_dead_letter.bind_null();
-    sql_->insert_dead_letter.run();
-    usage_.dead_letters += 1;
-    dead_letter_bytes_ += std::ssize(message.payload) + std::ssize(message.topic);
+    const auto noted = held_.note(boot);
+    letters_.put(letter, received - boot.assumed + noted.assumed, noted.key);
   }
 }
 
@@ -194,18 +191,6 @@ std::uint64_t Store::settled_everywhere() {
   return settled;
 }
 
-void Store::bound_dead_letters() {
-  while (dead_letter_bytes_ > options_.dead_letter_bytes) {
-    Statement oldest(database_, "SELECT id, length(payload) + length(topic) FROM dead_letters ORDER BY id LIMIT 1");
-    if (!oldest.step()) return;
-    const auto id = oldest.integer(0);
-    dead_letter_bytes_ -= oldest.integer(1);
-    usage_.dead_letters -= 1;
-    oldest.reset();
-    Statement(database_, "DELETE FROM dead_letters WHERE id=?").bind(id).run();
-  }
-}
-
 Result<std::uint64_t> Store::commit(const Group& group) {
   auto done = write(group, true);
   if (done || !is_full_) return done;
@@ -220,12 +205,13 @@ Result<void> Store::check(const Group& group) {
 }
 
 Result<std::uint64_t> Store::write(const Group& group, bool keep) {
-  const auto before = std::tuple(usage_, ring_.state(), dead_letter_bytes_, held_.state());
+  const auto before = std::tuple(usage_, ring_.state(), letters_.state(), held_.state());
   const auto undo = [&] {
     catalogue_.roll_back();
     ring_.restore(std::get<1>(before));
     held_.restore(std::get<3>(before));
-    usage_ = std::get<0>(before), dead_letter_bytes_ = std::get<2>(before);
+    letters_.restore(std::get<2>(before));
+    usage_ = std::get<0>(before);
   };
   is_full_ = false;
   try {
@@ -241,14 +227,14 @@ Result<std::uint64_t> Store::write(const Group& group, bool keep) {
     ring_.append(to_blocks(group.readings, catalogue_), group.receipts, now);
     if (!group.held.empty()) held_.put(to_blocks(group.held, catalogue_), group.boot, options_.ring_bytes);
     write_dead_letters(group.dead_letters, group.boot);
-    for (const auto id : group.replayed) sql_->mark_replayed.bind(now).bind(id).run();
+    for (const auto id : group.replayed) letters_.mark_replayed(id, now);
     for (const auto& alert : group.alerts) write_alert(alert);
     for (const auto& notification : group.outbox) {
       sql_->insert_outbox.bind(notification.alert_id).bind(notification.channel).bind(notification.event);
       sql_->insert_outbox.bind(now).run();
     }
     for (const auto& cursor : group.cursors) write_cursor(cursor, now);
-    bound_dead_letters();
+    letters_.bound(options_.dead_letter_bytes);
     if (!keep) {
       undo();
       return usage_.last_seq;

@@ -8,6 +8,7 @@
 #include "storage/catalogue.h"
 #include "storage/compaction.h"
 #include "storage/database.h"
+#include "storage/dead_letters.h"
 #include "storage/group.h"
 #include "storage/held.h"
 #include "storage/retention.h"
@@ -33,6 +34,7 @@ struct Options {
   std::size_t backups = 7;       ///< Daily copies that are kept; 0 for none.
   bool waits_for_clock = false;  ///< Nothing is old before know_clock() was called.
   CompactionPolicy compaction = {};
+  Vault vault = {};  ///< Seals what is written; without keys it stays plain.
   bool operator==(const Options&) const = default;
 };
 
@@ -50,6 +52,8 @@ struct Usage {
   std::uint64_t expired_unsent = 0;      ///< Chunks deleted before every sink had settled them, since start.
   std::uint64_t expired_unarchived = 0;  ///< Chunks deleted before they were archived, since start.
   std::uint64_t corrections = 0;         ///< Values replaced by a different one of the same stamp, since start.
+  std::uint32_t key = 0;                 ///< The id of the key that seals what is written; 0 for none.
+  bool is_resealing = false;             ///< Something is sealed with an older key still, or not at all.
   std::string backup;                    ///< The copy that is being made, or the last one; empty before the first.
   std::string backup_problem;            ///< Why the last copy was not made; empty when it was.
   bool backup_running = false;
@@ -114,6 +118,7 @@ class Store {
   const Usage& usage() const { return usage_; }
   const Calendar& calendar() const { return calendar_; }
   const std::string& path() const { return path_; }
+  const Vault& vault() const { return options_.vault; }
   /// Why an older database stands unused beside this one; empty when none does.
   const std::string& set_aside() const { return set_aside_; }
 
@@ -126,7 +131,6 @@ class Store {
   void write_alert(const Alert& alert);
   void write_cursor(const Cursor& cursor, Timestamp now);
   void bound_ring(Timestamp now);
-  void bound_dead_letters();
   void compact_round(Timestamp now);
   void expire_old(Timestamp now);
   void load_next_pending();
@@ -152,6 +156,7 @@ class Store {
   Calendar calendar_;
   Catalogue catalogue_;
   Ring ring_;
+  DeadLetters letters_;
   Held held_;
   Ballast ballast_;
   std::unique_ptr<Statements> sql_;
@@ -159,7 +164,6 @@ class Store {
   Archive* archive_ = nullptr;
   std::unique_ptr<Backup> backup_;
   std::string backed_up_on_;  ///< The date of the last scheduled copy.
-  std::int64_t dead_letter_bytes_ = 0;
   std::chrono::steady_clock::time_point opened_at_ = std::chrono::steady_clock::now();
   Timestamp newest_at_open_{};  ///< The newest reading there was.
   std::optional<Timestamp> last_round_at_;
@@ -168,6 +172,7 @@ class Store {
   std::optional<Timestamp> next_pending_;  ///< When the first hour or day ends that waits for its rollups.
   bool more_to_expire_ = false;
   bool clock_is_known_;
+  bool is_resealing_ = false;
   bool is_full_ = false;  ///< The last write failed for want of space.
   Usage usage_;
 };

@@ -5,6 +5,7 @@
 #include <charconv>
 #include <filesystem>
 
+#include "storage/resealing.h"
 #include "storage/state.h"
 #include "storage/store.h"
 #include "telemetry/log.h"
@@ -147,6 +148,15 @@ Result<bool> Store::maintain(Timestamp now) {
       load_next_pending();
     });
     if (!done) return std::unexpected(done.error());
+    return true;
+  }
+  if (is_resealing_) {
+    auto done = in_transaction([&] {
+      reseal_some(database_, letters_);
+      is_resealing_ = is_resealing(database_);
+    });
+    if (!done) return std::unexpected(done.error());
+    usage_.is_resealing = is_resealing_;
     return true;
   }
   back_up(now);

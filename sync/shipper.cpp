@@ -19,7 +19,7 @@ constexpr std::size_t kRemembered = 10'000;
 
 class DatabaseSource final : public Source {
  public:
-  explicit DatabaseSource(const std::string& path) : reader_(path) {}
+  explicit DatabaseSource(const storage::Store& store) : reader_(store.path(), store.vault()) {}
   Result<storage::Batch> batch_after(const storage::Position& position, std::size_t max_readings) override {
     return reader_.batch_after(position, max_readings);
   }
@@ -33,7 +33,7 @@ class DatabaseSource final : public Source {
 
 }  // namespace
 
-std::unique_ptr<Source> database_source(const std::string& path) { return std::make_unique<DatabaseSource>(path); }
+std::unique_ptr<Source> database_source(const storage::Store& store) { return std::make_unique<DatabaseSource>(store); }
 
 SinkConfig parse_sink(const config::Table& table) {
   SinkConfig sink;

@@ -16,6 +16,7 @@
 #include "config/table.h"
 #include "storage/group.h"
 #include "storage/reader.h"
+#include "storage/store.h"
 #include "sync/influx.h"
 #include "sync/sink.h"
 #include "telemetry/clock.h"
@@ -51,7 +52,7 @@ class Source {
   virtual Result<storage::Batch> batch_after(const storage::Position& position, std::size_t max_readings) = 0;
   virtual Result<storage::DeviceVersion> device_version(const std::string& device_id, std::uint32_t version) = 0;
 };
-std::unique_ptr<Source> database_source(const std::string& path);
+std::unique_ptr<Source> database_source(const storage::Store& store);
 
 /// How a sink is doing. Threads: any.
 struct ShipperStatus {

@@ -112,3 +112,42 @@ def test_files_are_for_the_daemon_alone(plant, broker):
     gateway = started(plant, broker)
     for name in ("wattd.db", "wattd.db-wal", "ballast"):
         assert pathlib.Path(gateway.directory / "data" / name).stat().st_mode & 0o777 == 0o600, name
+
+
+def test_a_sealed_database_needs_its_key(plant, broker):
+    keys = plant.directory / "storage-key"
+    keys.write_text("1" * 64 + "\n")
+    gateway = Gateway(plant, SITE + METERS + mqtt_config(broker, 1000), ready=False)
+    config = gateway.path.read_text().replace("[storage]\n", '[storage]\nkey = "${CREDENTIALS_DIRECTORY}/storage-key"\n')
+    gateway.path.write_text(config)
+    env = {"CREDENTIALS_DIRECTORY": str(plant.directory)}
+    gateway.start(env)
+    gateway.wait_connected()
+    publish(broker.port, history(3) + [("devices/MAIN/telemetry", "SECRET, and not JSON")])
+    gateway.wait_committed(360)
+    wait_until(lambda: gateway.status()["storage"]["dead_letters"] == 1, what="the payload is a dead letter")
+    assert "SECRET" in gateway.ctl("dead-letters", "show", 1).stdout
+    before = gateway.get(f"/api/v1/data/telemetry/MAIN?{window(3)}&fields=energy_import_total&aggregate=energy&interval=1h")
+    data = gateway.directory / "data"
+    assert not any(b"SECRET" in file.read_bytes() for file in data.glob("wattd.db*"))
+    gateway.stop()
+    # Another key: the old one is not forgotten, and everything is sealed anew.
+    keys.write_text("2" * 64 + "\n" + "1" * 64 + "\n")
+    gateway.start(env)
+    wait_until(lambda: not gateway.status()["storage"]["resealing"], what="everything is sealed anew")
+    keys.write_text("2" * 64 + "\n")
+    gateway.stop()
+    gateway.start(env)
+    assert gateway.get(f"/api/v1/data/telemetry/MAIN?{window(3)}&fields=energy_import_total&aggregate=energy&interval=1h")["data"]["items"][:2] == before["data"]["items"][:2]
+    assert "It is sound" in gateway.ctl("db", "check", "--directory", data, "--key-file", keys).stdout
+    missing = gateway.ctl("db", "check", "--directory", data, check=False)
+    assert missing.returncode == 1 and "sealed with key" in missing.stdout
+    gateway.stop()
+    keys.write_text("3" * 64 + "\n")
+    gateway.start(env)
+    status = gateway.status()["storage"]
+    assert status["database"].endswith("wattd-2.db") and "sealed with key" in status["set_aside"]
+    gateway.stop()
+    keys.write_text("short\n")
+    done = subprocess.run([BUILD / "wattd", "--check-config", "--config", gateway.path], capture_output=True, text=True, env={**env, "PATH": "/usr/bin"})
+    assert done.returncode == 6 and "storage.key" in done.stderr + done.stdout and "openssl rand -hex 32" in done.stderr + done.stdout
