@@ -16,16 +16,6 @@
 namespace wattd::cli {
 namespace {
 
-/// The database that a daemon would use: the one with the highest number.
-std::string newest_database(const std::string& directory) {
-  auto path = directory + "/wattd.db";
-  for (int number = 2;; ++number) {
-    const auto next = fmt::format("{}/wattd-{}.db", directory, number);
-    if (!std::filesystem::exists(next)) return path;
-    path = next;
-  }
-}
-
 /// The keys that were named; none where none were.
 Result<storage::Vault> vault_of(const DatabaseTarget& target) {
   if (target.keys.empty()) return storage::Vault{};
@@ -53,7 +43,7 @@ int alone(const std::string& directory, Work work) {
 /// The store as the daemon left it: whose days its rollups have stands in it.
 storage::Options options_of(const std::string& directory, const storage::Vault& vault) {
   storage::Options options{.directory = directory, .backups = 0, .vault = vault};
-  const auto path = newest_database(directory);
+  const auto path = storage::newest_database(directory);
   storage::Database database(path, storage::Database::Mode::reader, vault);
   if (database.pragma("user_version") < 2) return options;
   // The store would leave it and begin a new one beside it: here that helps nobody.
@@ -65,7 +55,7 @@ storage::Options options_of(const std::string& directory, const storage::Vault& 
 }  // namespace
 
 int check_database(Context& context, const DatabaseTarget& target) {
-  const auto path = target.file.empty() ? newest_database(target.directory) : target.file;
+  const auto path = target.file.empty() ? storage::newest_database(target.directory) : target.file;
   const auto vault = vault_of(target);
   if (!vault) return complain(vault.error());
   const auto found = storage::inspect(path, *vault);
@@ -126,7 +116,7 @@ int restore_database(Context&, const DatabaseTarget& target) {
   const auto vault = vault_of(target);
   if (!vault) return complain(vault.error());
   return alone(target.directory, [&] {
-    const auto kept = storage::restore(target.file, newest_database(target.directory), *vault);
+    const auto kept = storage::restore(target.file, storage::newest_database(target.directory), *vault);
     if (!kept) return complain(kept.error());
     fmt::print("{} is in its place; what stood there is {}\n", target.file, *kept);
     fmt::print("Readings that came after the copy are still in it: wattctl db merge {}\n", *kept);
@@ -158,7 +148,7 @@ int merge_database(Context&, const DatabaseTarget& target) {
 
 int vacuum_database(Context&, const DatabaseTarget& target) {
   return alone(target.directory, [&] {
-    const auto path = newest_database(target.directory);
+    const auto path = storage::newest_database(target.directory);
     const auto before = std::filesystem::file_size(path);
     storage::Database database(path, storage::Database::Mode::writer);
     database.execute("VACUUM");

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "daemon/identity.h"
+#include "daemon/own_alerts.h"
 #include "daemon/thread.h"
 
 namespace wattd::daemon {
@@ -31,10 +32,12 @@ GatewayClock::Trust trust_of(const Settings& settings, storage::Store& store, co
   return {settings.clock_trust, past, store.known_boot(clock.boot().id)};
 }
 
-/// Rules have to be in the database before the pipeline reads them from there.
-storage::Store& provisioned(storage::Store& store, const Settings& settings, Timestamp now) {
-  if (const auto done = store.provision_rules(settings.rules, now); !done)
-    throw std::runtime_error(done.error().message);
+/// Rules, and alerts that stand, have to be in the database before the pipeline reads them from there.
+storage::Store& provisioned(storage::Store& store, const Settings& settings, const std::string& gateway_id,
+                            Timestamp now) {
+  auto done = store.provision_rules(with_own_rules(settings.rules, store), now);
+  if (done) done = raise_own_alerts(store, gateway_id, now);
+  if (!done) throw std::runtime_error(done.error().message);
   return store;
 }
 
@@ -47,7 +50,7 @@ Daemon::Daemon(Settings settings)
       store_(settings.storage),
       registry_(settings.registry, store_.devices(), started_at_),
       settings_(std::move(settings)),
-      pipeline_(settings_.pipeline, provisioned(store_, settings_, started_at_), registry_, clock_),
+      pipeline_(settings_.pipeline, provisioned(store_, settings_, gateway_id_, started_at_), registry_, clock_),
       routes_(*this, pipeline_, store_, clock_),
       server_(settings_.api, [this](const api::Request& request) { return routes_.answer(request); }) {
   log::set_level(settings_.log_level);
@@ -124,7 +127,7 @@ void Daemon::apply(Settings settings) {
   const bool taken = pipeline_.change_and_wait(
       [fresh, this](pipeline::Pipeline& pipeline) {
         pipeline.registry().configure(fresh->registry, clock_.now());
-        if (const auto done = pipeline.store().provision_rules(fresh->rules, clock_.now()); !done) {
+        if (const auto done = pipeline.store().provision_rules(with_own_rules(fresh->rules, pipeline.store()), clock_.now()); !done) {
           log::error("the rules could not be written: " + done.error().message);
           return;
         }

@@ -30,6 +30,13 @@ storage::Options parse_storage(const config::Table& table) {
   storage.backups = static_cast<std::size_t>(table.integer("backups", 0, 366, 7));
   if (storage.ring_bytes > storage.database_bytes / 2)
     table.fail("ring", fmt::format("expected at most half of database, which is {} bytes", storage.database_bytes));
+  const auto least = storage.database_bytes + storage.wal_bytes + storage.ballast_bytes;
+  storage.limit_bytes = table.bytes("limit", 0, 64'000 * kGiB, least + storage.database_bytes);
+  if (storage.limit_bytes < least) {
+    table.fail("limit", fmt::format("expected at least database, wal and ballast together, which are {} bytes; copies "
+                                    "of the database take what is left",
+                                    least));
+  }
   auto vault = storage::Vault::parse(table.secret("key"));
   if (!vault) table.fail("key", "names a file whose " + vault.error().message);
   storage.vault = std::move(*vault);

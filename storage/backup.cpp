@@ -7,7 +7,10 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <regex>
 #include <vector>
+
+#include "storage/space.h"
 
 namespace wattd::storage {
 namespace {
@@ -53,15 +56,23 @@ bool Backup::step(int pages) {
   return true;
 }
 
-void prune_backups(const std::string& directory, std::size_t kept) {
+std::int64_t prune_backups(const std::string& directory, std::size_t kept, std::int64_t most_bytes) {
   std::vector<std::filesystem::path> found;
   std::error_code missing;
   for (const auto& entry : std::filesystem::directory_iterator(directory, missing)) {
-    const auto name = entry.path().filename().string();
-    if (name.starts_with("wattd-") && name.ends_with(".db")) found.push_back(entry.path());
+    // Databases may stand in the same directory: only what is named by a date is a copy.
+    static const std::regex kDated(R"(wattd-\d{4}-\d\d-\d\d\.db)");
+    if (std::regex_match(entry.path().filename().string(), kDated)) found.push_back(entry.path());
   }
-  std::ranges::sort(found);  // their names begin with their dates
-  for (std::size_t i = 0; i + kept < found.size(); ++i) std::filesystem::remove(found[i], missing);
+  std::ranges::sort(found);
+  std::int64_t bytes = 0;
+  for (const auto& path : found) bytes += file_bytes(path);
+  for (auto oldest = found.begin(); oldest != found.end(); ++oldest) {
+    if (static_cast<std::size_t>(found.end() - oldest) <= kept && bytes <= most_bytes) break;
+    bytes -= file_bytes(*oldest);
+    std::filesystem::remove(*oldest, missing);
+  }
+  return bytes;
 }
 
 }  // namespace wattd::storage

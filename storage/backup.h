@@ -32,7 +32,8 @@ class Backup {
   std::unique_ptr<sqlite3_backup, Finish> backup_;
 };
 
-/// Removes the oldest files of a directory that a schedule made, so that `kept` are left.
-void prune_backups(const std::string& directory, std::size_t kept);
+/// Removes the oldest copies of a directory that a schedule made, so that at most `kept` are left, and no more than
+/// `most_bytes`. Returns the bytes of those that are left.
+std::int64_t prune_backups(const std::string& directory, std::size_t kept, std::int64_t most_bytes);
 
 }  // namespace wattd::storage

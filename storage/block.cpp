@@ -48,6 +48,8 @@ void Values::become(Kind kind) {
   }
   // Only places without values so far: they are the same in any kind.
   const auto held = size();
+  typed_ = true;
+  if (this->kind() == kind) return;
   switch (kind) {
     case Kind::real: content_ = std::vector<double>(held); break;
     case Kind::whole: content_ = std::vector<std::int64_t>(held); break;
@@ -55,7 +57,6 @@ void Values::become(Kind kind) {
     case Kind::text: content_ = Texts(held); break;
     case Kind::mixed: content_ = Mixed(held); break;
   }
-  typed_ = true;
 }
 
 void Values::push(const Value& value) {
@@ -97,6 +98,11 @@ void Values::append(const Values& other) {
       content_);
 }
 
+void Values::clear() {
+  std::visit([](auto& list) { list.clear(); }, content_);
+  typed_ = false;
+}
+
 void Values::reserve(std::size_t size) {
   std::visit([&](auto& list) { list.reserve(size); }, content_);
 }
@@ -122,6 +128,12 @@ void Column::fill_up(std::size_t rows) {
   present.resize(rows, 0);
   if (!qualities.empty()) qualities.resize(rows, Quality::good);
   for (auto row = held; row < rows; ++row) values.push_nothing();
+}
+
+void Column::clear() {
+  present.clear();
+  values.clear();
+  qualities.clear();
 }
 
 void Column::put(std::size_t row, const Value& value, Quality quality) {
@@ -152,6 +164,14 @@ Column& Block::column(std::uint32_t series_id, std::size_t hint) {
 const Column* Block::find(std::uint32_t series_id) const {
   const auto found = std::ranges::find(columns, series_id, &Column::series_id);
   return found == columns.end() ? nullptr : &*found;
+}
+
+void Block::clear() {
+  at_us.clear();
+  received_us.clear();
+  versions.clear();
+  qualities.clear();
+  columns.clear();
 }
 
 void Block::fill_up() {

@@ -40,6 +40,8 @@ class Values {
   void push_nothing();
   void append(const Values& other);
   void reserve(std::size_t size);
+  /// Forgets all values, and their kind, and keeps their memory.
+  void clear();
   /// The values at `rows`, in that order.
   Values pick(std::span<const std::uint32_t> rows) const;
   const Content& content() const { return content_; }
@@ -65,6 +67,8 @@ struct Column {
   void put(std::size_t row, const Value& value, Quality quality);
   /// Makes the column as long as the block.
   void fill_up(std::size_t rows);
+  /// Forgets its values, and keeps their memory.
+  void clear();
 };
 
 /// Readings of one device, column by column.
@@ -85,6 +89,8 @@ struct Block {
   /// The column of a series, made when there is none; `hint` is where it may be.
   Column& column(std::uint32_t series_id, std::size_t hint);
   const Column* find(std::uint32_t series_id) const;
+  /// Forgets its rows, and keeps their memory; its columns are gone.
+  void clear();
   /// Makes every column as long as the block.
   void fill_up();
   /// Takes the rows of another block of the same device in behind its own; their arrival is not kept.

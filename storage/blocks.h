@@ -8,9 +8,33 @@
 
 namespace wattd::storage {
 
-/// Sorts readings into one block a device, devices in the order of their keys. Series that are new get their numbers
-/// from the catalogue.
-/// Errors: throws SqlError when a reading's device has no record.
-std::vector<Block> to_blocks(std::span<const Reading> readings, Catalogue& catalogue);
+/// Sorts readings into one block a device. It keeps the memory of the blocks it made before: a group has the devices
+/// and fields of the one before it, more or less, and most of the work would be asking for the same memory again.
+/// Threads: the writer's.
+class BlockMaker {
+ public:
+  explicit BlockMaker(Catalogue& catalogue) : catalogue_(catalogue) {}
+
+  /// One block a device, in the order of their keys. Series that are new get their numbers from the catalogue.
+  /// Owns: the blocks, until the next call. Errors: throws SqlError when a reading's device has no record.
+  std::span<const Block> make(std::span<const Reading> readings);
+
+ private:
+  Block& block_of(const std::string& device_id);
+  Column& column_of(Block& block, std::uint32_t series_id, std::size_t place);
+  void take_back();
+
+  /// Where a device's block is, if it has one in this group.
+  struct Slot {
+    std::uint64_t group = 0;
+    std::size_t index = 0;
+  };
+  Catalogue& catalogue_;
+  TextMap<Slot> slots_;
+  std::uint64_t group_ = 0;
+  std::vector<Block> blocks_;
+  std::vector<Block> spare_blocks_;
+  std::vector<Column> spare_columns_;
+};
 
 }  // namespace wattd::storage

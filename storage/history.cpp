@@ -50,8 +50,8 @@ void History::visit_segments(std::uint64_t after_seq, TimeRange range, const Vis
     std::size_t bytes = 0;
     row.bind(static_cast<std::int64_t>(after_seq)).bind(range.from).bind(range.to);
     while (bytes < kBytesAtOnce && row.step()) {
-      const auto body = database_.vault().open({Vault::Kind::segment, row.integer(0)}, row.blob(1));
-      copied.emplace_back(static_cast<std::uint64_t>(row.integer(0)), body);
+      copied.emplace_back(static_cast<std::uint64_t>(row.integer(0)),
+                          database_.vault().open({Vault::Kind::segment, row.integer(0)}, row.blob(1)));
       bytes += copied.back().second.size();
     }
     row.reset();

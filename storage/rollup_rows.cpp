@@ -19,9 +19,9 @@ Vault::Kind kind_of(RollupRows::Table table) {
   return table == RollupRows::Table::hourly ? Vault::Kind::hourly : Vault::Kind::daily;
 }
 
-std::string select(RollupRows::Table table, std::string_view where) {
-  return fmt::format("SELECT {}, {} FROM {} WHERE {}", kColumns,
-                     table == RollupRows::Table::hourly ? "counter" : "NULL", name_of(table), where);
+std::string select(RollupRows::Table table, std::string_view where, bool with_counter = true) {
+  return fmt::format("SELECT {}{} FROM {} WHERE {}", kColumns,
+                     table == RollupRows::Table::hourly && with_counter ? ", counter" : ", NULL", name_of(table), where);
 }
 
 std::string insert(RollupRows::Table table) {
@@ -57,7 +57,7 @@ RollupRows::RollupRows(Database& database, Table table)
       table_(table),
       find_(database, select(table, "series_id=? AND start=?")),
       put_(database, insert(table)),
-      range_(database, select(table, "series_id=? AND start>=? AND start<? ORDER BY start")),
+      range_(database, select(table, "series_id=? AND start>=? AND start<? ORDER BY start", false)),
       after_(database, select(table, "(series_id, start) > (?, ?) ORDER BY series_id, start LIMIT ?")) {}
 
 RollupRows::Row RollupRows::row_from(const Statement& row) const {

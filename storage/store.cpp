@@ -1,10 +1,11 @@
 #include "storage/store.h"
 
 #include <fmt/format.h>
+#include <sqlite3.h>
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <array>
+#include <charconv>
 #include <filesystem>
 
 #include "storage/blocks.h"
@@ -32,6 +33,26 @@ void configure_writer(Database& database) {
   if (database.vault().seals()) database.execute("PRAGMA secure_delete=ON");
 }
 
+/// The numbers of the databases there, in order: `wattd.db` is the first, `wattd-2.db` the second.
+std::vector<int> databases_in(const std::string& directory) {
+  std::vector<int> numbers;
+  for (const auto& entry : std::filesystem::directory_iterator(directory)) {
+    const auto name = entry.path().filename().string();
+    if (name == "wattd.db") numbers.push_back(1);
+    if (!name.starts_with("wattd-") || !name.ends_with(".db")) continue;
+    const auto digits = std::string_view(name).substr(6, name.size() - 9);
+    int number = 0;
+    const auto read = std::from_chars(digits.begin(), digits.end(), number);
+    if (read.ec == std::errc{} && read.ptr == digits.end() && number > 1) numbers.push_back(number);
+  }
+  std::ranges::sort(numbers);
+  return numbers;
+}
+
+std::string database_path(const std::string& directory, int number) {
+  return (std::filesystem::path(directory) / (number == 1 ? "wattd.db" : fmt::format("wattd-{}.db", number))).string();
+}
+
 /// Opens, checks and migrates one candidate; throws SqlError when it is not to be used.
 void try_open(const std::string& path, const Vault& vault) {
   Database database(path, Database::Mode::writer, vault);
@@ -50,6 +71,11 @@ Database& opened(Database& database, const Options& options) {
 
 }  // namespace
 
+std::string newest_database(const std::string& directory) {
+  const auto numbers = std::filesystem::is_directory(directory) ? databases_in(directory) : std::vector<int>{};
+  return database_path(directory, numbers.empty() ? 1 : numbers.back());
+}
+
 struct Store::Statements {
   explicit Statements(Database& database)
       : put_alert(database,
@@ -65,30 +91,50 @@ struct Store::Statements {
   Statement put_alert, touch_rule, insert_outbox, put_cursor;
 };
 
-std::string Store::open_first_usable() {
+std::string Store::open_usable() {
   std::filesystem::create_directories(options_.directory);
-  for (int number = 1;; ++number) {
-    const auto name = number == 1 ? "wattd.db" : fmt::format("wattd-{}.db", number);
-    const auto path = (std::filesystem::path(options_.directory) / name).string();
+  // The newest first: where one was set aside, what came since is in the one after it.
+  auto candidates = databases_in(options_.directory);
+  const auto next = candidates.empty() ? 1 : candidates.back() + 1;
+  std::ranges::reverse(candidates);
+  candidates.push_back(next);
+  std::vector<std::string> unusable;
+  for (const auto number : candidates) {
+    const auto path = database_path(options_.directory, number);
     try {
       try_open(path, options_.vault);
       ::chmod(path.c_str(), 0600);
+      note_others(path, unusable);
       return path;
     } catch (const SqlError& problem) {
-      if (problem.to_error().kind != ErrorKind::corrupt || number == 100) throw;
-      set_aside_ =
-          fmt::format("{} cannot be used ({}); it is left as it is and data goes to a new file", path, problem.what());
-      log::error(set_aside_, {{"DATABASE", path}});
+      if (problem.to_error().kind != ErrorKind::corrupt || number == next) throw;
+      unusable.push_back(path);
+      if (!set_aside_.empty()) set_aside_ += "; ";
+      set_aside_ += fmt::format("{} cannot be used ({}); it is left as it is", path, problem.what());
     }
   }
+  throw SqlError(SQLITE_CANTOPEN, options_.directory + " holds no database that can be used");
+}
+
+void Store::note_others(const std::string& used, const std::vector<std::string>& unusable) {
+  for (const auto number : databases_in(options_.directory)) {
+    const auto path = database_path(options_.directory, number);
+    if (path == used || std::ranges::find(unusable, path) != unusable.end()) continue;
+    if (!set_aside_.empty()) set_aside_ += "; ";
+    set_aside_ += path + " is not in use: a newer one stands beside it";
+  }
+  if (set_aside_.empty()) return;
+  set_aside_ += fmt::format("; readings go to {}. wattctl db merge unites them, after db salvage where one is damaged", used);
+  log::error(set_aside_, {{"DATABASE", used}});
 }
 
 Store::Store(Options options)
     : options_(std::move(options)),
-      path_(open_first_usable()),
+      path_(open_usable()),
       database_(path_, Database::Mode::writer, options_.vault),
       calendar_(options_.zone),
       catalogue_(database_),
+      blocks_(catalogue_),
       ring_(opened(database_, options_)),
       letters_(database_),
       held_(database_),
@@ -224,8 +270,11 @@ Result<std::uint64_t> Store::write(const Group& group, bool keep) {
     const auto now = std::chrono::floor<std::chrono::microseconds>(std::chrono::system_clock::now());
     Transaction transaction(database_);
     for (const auto& device : group.devices) catalogue_.put(device);
-    ring_.append(to_blocks(group.readings, catalogue_), group.receipts, now);
-    if (!group.held.empty()) held_.put(to_blocks(group.held, catalogue_), group.boot, options_.ring_bytes);
+    ring_.append(blocks_.make(group.readings), group.receipts, now);
+    if (!group.held.empty()) {
+      const auto held = blocks_.make(group.held);
+      held_.put({held.begin(), held.end()}, group.boot, options_.ring_bytes);
+    }
     write_dead_letters(group.dead_letters, group.boot);
     for (const auto id : group.replayed) letters_.mark_replayed(id, now);
     for (const auto& alert : group.alerts) write_alert(alert);

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "storage/backup.h"
+#include "storage/blocks.h"
 #include "storage/catalogue.h"
 #include "storage/compaction.h"
 #include "storage/database.h"
@@ -30,6 +31,7 @@ struct Options {
   std::chrono::days raw_retention{90};
   std::chrono::days hourly_retention{365};
   std::chrono::days daily_retention{5 * 365 + 1};
+  std::int64_t limit_bytes = INT64_MAX;            ///< All of it together, copies included; they go first.
   std::string backup_directory;  ///< Empty: `backups` within the directory.
   std::size_t backups = 7;       ///< Daily copies that are kept; 0 for none.
   bool waits_for_clock = false;  ///< Nothing is old before know_clock() was called.
@@ -60,12 +62,15 @@ struct Usage {
   std::string relief;  ///< What was given up for want of space, and why; empty when nothing is.
 };
 
+/// The database that a store would look at first: the one with the highest number. It need not exist.
+std::string newest_database(const std::string& directory);
+
 /// The one writer of the database. A commit that returned is on the disk, power cut or not.
 /// Threads: one. Others read through a Reader of their own.
 class Store {
  public:
-  /// Opens or creates the database in the directory. One that cannot be used (damaged, or of a newer schema)
-  /// is left untouched under its name, and a new one beside it is used from then on.
+  /// Opens or creates the database in the directory. One that cannot be used (damaged, of a newer schema, or sealed
+  /// with a key that is not here) is left untouched under its name, and a new one beside it is used from then on.
   /// Errors: throws SqlError when no database can be opened at all.
   explicit Store(Options options);
   ~Store();
@@ -119,13 +124,14 @@ class Store {
   const Calendar& calendar() const { return calendar_; }
   const std::string& path() const { return path_; }
   const Vault& vault() const { return options_.vault; }
-  /// Why an older database stands unused beside this one; empty when none does.
+  /// Which databases stand unused beside this one, and why; empty when none does.
   const std::string& set_aside() const { return set_aside_; }
 
  private:
   struct Statements;
 
-  std::string open_first_usable();
+  std::string open_usable();
+  void note_others(const std::string& used, const std::vector<std::string>& unusable);
   Result<std::uint64_t> write(const Group& group, bool keep);
   void write_dead_letters(const std::vector<DeadLetter>& letters, const Boot& boot);
   void write_alert(const Alert& alert);
@@ -141,6 +147,8 @@ class Store {
   bool relieve(Timestamp now);
   bool has_no_space();
   void back_up(Timestamp now);
+  std::string backup_directory() const;
+  std::int64_t room_for_backups() const;
   bool is_log_pinned();
   void adopt_zone();
   void load_usage();
@@ -155,6 +163,7 @@ class Store {
   Database database_;
   Calendar calendar_;
   Catalogue catalogue_;
+  BlockMaker blocks_;
   Ring ring_;
   DeadLetters letters_;
   Held held_;

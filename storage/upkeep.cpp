@@ -166,16 +166,23 @@ Result<bool> Store::maintain(Timestamp now) {
     if (!done) return std::unexpected(done.error());
     last_expiry_at_ = now;
     usage_.database_bytes = used_bytes(database_);
+    if (options_.limit_bytes != INT64_MAX) prune_backups(backup_directory(), SIZE_MAX, room_for_backups());
     if (ballast_.keep()) usage_.relief.clear();
   }
   return more_to_expire_;
 }
 
+std::string Store::backup_directory() const {
+  if (!options_.backup_directory.empty()) return options_.backup_directory;
+  return (std::filesystem::path(options_.directory) / "backups").string();
+}
+
 std::string Store::backup_path(Timestamp now) const {
-  const auto directory = options_.backup_directory.empty()
-                             ? (std::filesystem::path(options_.directory) / "backups").string()
-                             : options_.backup_directory;
-  return fmt::format("{}/wattd-{}.db", directory, calendar_.date_of(now));
+  return fmt::format("{}/wattd-{}.db", backup_directory(), calendar_.date_of(now));
+}
+
+std::int64_t Store::room_for_backups() const {
+  return options_.limit_bytes - file_bytes(path_) - file_bytes(path_ + "-wal") - options_.ballast_bytes;
 }
 
 Result<void> Store::begin_backup(const std::string& path) {
@@ -184,6 +191,11 @@ Result<void> Store::begin_backup(const std::string& path) {
     const auto directory = std::filesystem::path(path).parent_path();
     std::filesystem::create_directories(directory);
     const auto needed = database_.pragma("page_count") * database_.pragma("page_size");
+    if (directory == backup_directory()) {
+      prune_backups(directory, std::max<std::size_t>(options_.backups, 1), room_for_backups() - needed);
+      if (room_for_backups() < needed)
+        return fail(ErrorKind::permanent, fmt::format("[storage] limit leaves no room for a copy of {} MB", needed >> 20));
+    }
     if (free_bytes(directory) < needed + options_.ballast_bytes)
       return fail(ErrorKind::permanent, fmt::format("{} has no room for {} MB", directory.string(), needed >> 20));
     backup_ = std::make_unique<Backup>(database_, path);
@@ -217,7 +229,7 @@ void Store::back_up(Timestamp now) {
     if (!backup_->step(kBackupPages)) return;
     log::info("the database was copied to " + backup_->path());
     if (backup_->path() == backup_path(now))
-      prune_backups(std::filesystem::path(backup_->path()).parent_path(), options_.backups);
+      prune_backups(backup_directory(), options_.backups, room_for_backups());
   } catch (const std::exception& problem) {
     usage_.backup_problem = problem.what();
     log::warning(fmt::format("a backup was not made: {}", problem.what()));

@@ -1,8 +1,12 @@
 """The store in the running daemon: history, energy and demand by the site's clock, copies while it runs, a database that is put back."""
 import datetime
 import json
+import os
 import pathlib
+import socket
+import sqlite3
 import subprocess
+import time
 
 from plant import BUILD, Gateway, mqtt_config, wait_until
 from test_way_of_a_reading import publish
@@ -54,6 +58,7 @@ def test_history_is_compacted_and_answers_as_before(plant, broker):
     hours = gateway.get(f"/api/v1/data/telemetry/MAIN?{window(5)}&fields=energy_import_total&aggregate=energy&interval=1h")["data"]["items"]
     assert all(item["timestamp"].endswith(":30:00Z") for item in hours[1:]), "India's hours begin at half past"
     assert all(abs(item["energy_import_total"] - 6) < .01 for item in hours[1:-1])
+    assert abs(sum(item["energy_import_total"] for item in hours) - 29.9) < .15, "five hours at 6 kW, cut hours at both ends included"
     latest = {one["field"]: one["value"] for one in gateway.get("/api/v1/data/telemetry/HVAC/latest")["data"]["series"]}
     assert latest["power_total"] == 3000
     stats = gateway.get(f"/api/v1/data/stats/MAIN?{window(6)}")["data"]
@@ -127,7 +132,8 @@ def test_a_sealed_database_needs_its_key(plant, broker):
     gateway.wait_committed(360)
     wait_until(lambda: gateway.status()["storage"]["dead_letters"] == 1, what="the payload is a dead letter")
     assert "SECRET" in gateway.ctl("dead-letters", "show", 1).stdout
-    before = gateway.get(f"/api/v1/data/telemetry/MAIN?{window(3)}&fields=energy_import_total&aggregate=energy&interval=1h")
+    energy = f"/api/v1/data/telemetry/MAIN?{window(3)}&fields=energy_import_total&aggregate=energy&interval=1h"
+    before = gateway.get(energy)["data"]["items"]
     data = gateway.directory / "data"
     assert not any(b"SECRET" in file.read_bytes() for file in data.glob("wattd.db*"))
     gateway.stop()
@@ -138,7 +144,7 @@ def test_a_sealed_database_needs_its_key(plant, broker):
     keys.write_text("2" * 64 + "\n")
     gateway.stop()
     gateway.start(env)
-    assert gateway.get(f"/api/v1/data/telemetry/MAIN?{window(3)}&fields=energy_import_total&aggregate=energy&interval=1h")["data"]["items"][:2] == before["data"]["items"][:2]
+    assert gateway.get(energy)["data"]["items"] == before
     assert "It is sound" in gateway.ctl("db", "check", "--directory", data, "--key-file", keys).stdout
     missing = gateway.ctl("db", "check", "--directory", data, check=False)
     assert missing.returncode == 1 and "sealed with key" in missing.stdout
@@ -147,7 +153,52 @@ def test_a_sealed_database_needs_its_key(plant, broker):
     gateway.start(env)
     status = gateway.status()["storage"]
     assert status["database"].endswith("wattd-2.db") and "sealed with key" in status["set_aside"]
+    alerts = gateway.get("/api/v1/alerts")["data"]
+    assert [(alert["severity"], alert["status"]) for alert in alerts] == [("critical", "open")] and "sealed with key" in alerts[0]["message"]
+    gateway.stop()
+    gateway.start(env)
+    assert len(gateway.get("/api/v1/alerts")["data"]) == 1, "the same is raised once"
     gateway.stop()
     keys.write_text("short\n")
     done = subprocess.run([BUILD / "wattd", "--check-config", "--config", gateway.path], capture_output=True, text=True, env={**env, "PATH": "/usr/bin"})
     assert done.returncode == 6 and "storage.key" in done.stderr + done.stdout and "openssl rand -hex 32" in done.stderr + done.stdout
+
+
+SLEEP = float(os.environ.get("WATTD_SLEEP", "5"))  # ./dev soak sleeping: ten minutes
+
+
+def test_a_reader_that_sleeps_does_not_grow_the_log(plant, broker):
+    """Under full ingest: one client of ours that asks for everything and reads nothing of the answer, then a foreign program
+    that holds a transaction of SQLite's open, which is treated as a full disk is."""
+    budget = 8 << 20
+    gateway = Gateway(plant, mqtt_config(broker, 1000), ready=False)
+    gateway.path.write_text(gateway.path.read_text().replace("[storage]\n", '[storage]\nwal = "8MiB"\n'))
+    gateway.start()
+    gateway.wait_connected()
+    log = gateway.directory / "data" / "wattd.db-wal"
+    plant.sim("mqtt", "--port", broker.port, "--devices", 200, "--interval", .02)
+    gateway.wait_committed(20_000)
+
+    def largest_while(seconds: float) -> int:
+        largest, until = 0, time.monotonic() + seconds
+        while time.monotonic() < until:
+            largest = max(largest, log.stat().st_size)
+            time.sleep(.05)
+        return largest
+
+    with socket.create_connection(("127.0.0.1", gateway.port)) as client:
+        client.sendall(f"GET /api/v1/data/telemetry/D1?limit=100000&{window(1)} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        before = gateway.status()["pipeline"]["committed"]
+        assert largest_while(SLEEP) < budget
+        assert gateway.status()["pipeline"]["committed"] > before + 100 * SLEEP, "nobody waits for a slow reader"
+    foreign = sqlite3.connect(gateway.directory / "data" / "wattd.db", isolation_level=None)
+    foreign.execute("BEGIN")
+    foreign.execute("SELECT count(*) FROM devices").fetchall()
+    wait_until(lambda: "another program" in (gateway.status()["pipeline"]["commit_problem"] or ""), 120, what="the foreign reader is named")
+    assert largest_while(SLEEP) < budget + (4 << 20), "at most one group beyond the budget"
+    foreign.execute("COMMIT")
+    foreign.close()
+    wait_until(lambda: gateway.status()["pipeline"]["commit_problem"] is None, what="readings are committed again")
+    before = gateway.status()["pipeline"]["committed"]
+    gateway.wait_committed(before + 5000)
+    wait_until(lambda: log.stat().st_size < budget, what="the log shrinks")

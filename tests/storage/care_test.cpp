@@ -78,6 +78,34 @@ TEST_F(CareTest, makes_a_copy_a_day_and_keeps_the_newest) {
   EXPECT_EQ(names, (std::vector<std::string>{"wattd-2026-02-10.db", "wattd-2026-02-11.db", "wattd-2026-02-12.db"}));
 }
 
+TEST_F(CareTest, gives_up_the_oldest_copies_where_all_together_would_pass_the_limit) {
+  const auto data = directory + "/limited";
+  store = std::make_unique<Store>(Options{.directory = data, .ballast_bytes = 0, .limit_bytes = 1 << 20, .backups = 7});
+  // A neighbour whose name is nearly that of a copy.
+  std::filesystem::create_directories(data + "/backups");
+  std::ofstream(data + "/backups/wattd-2.db") << "not ours to delete";
+  for (int day = 0; day < 6; ++day) {
+    fill(kNoon + 24h * day, 1);
+    settle(kNoon + 24h * day);
+    settle(kNoon + 24h * day + 1h);
+  }
+  std::uintmax_t bytes = 0;
+  std::size_t copies = 0;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(data)) {
+    if (!entry.is_regular_file()) continue;
+    bytes += entry.file_size();
+    copies += entry.path().filename().string().starts_with("wattd-2026");
+  }
+  EXPECT_LE(bytes, 1u << 20);
+  EXPECT_GE(copies, 1u);
+  EXPECT_LT(copies, 6u);
+  EXPECT_TRUE(std::filesystem::exists(data + "/backups/wattd-2.db"));
+  // A limit that leaves no room at all is said.
+  store = std::make_unique<Store>(Options{.directory = data + "2", .ballast_bytes = 0, .limit_bytes = 1000});
+  settle(kNoon + 3h);
+  EXPECT_NE(store->usage().backup_problem.find("limit leaves no room"), std::string::npos);
+}
+
 TEST_F(CareTest, puts_a_copy_back_and_takes_in_what_came_since) {
   fill(kNoon, 100);
   settle(kNoon + 24h);

@@ -389,6 +389,15 @@ TEST_F(StoreTest, leaves_a_database_it_cannot_read_and_collects_beside_it) {
   EXPECT_NE(store->set_aside().find("wattd.db cannot be used"), std::string::npos);
   EXPECT_EQ(std::filesystem::file_size(path), 8201u) << "the damaged file must stay as it is";
   EXPECT_EQ(commit({reading(kNoon, 1)}), 1u);
+  // Whether the first one stays or goes: what came since is in the second, and stays in use.
+  open();
+  EXPECT_EQ(store->path(), directory + "/wattd-2.db");
+  EXPECT_NE(store->set_aside().find("wattd.db is not in use"), std::string::npos) << store->set_aside();
+  std::filesystem::remove(path);
+  open();
+  EXPECT_EQ(store->path(), directory + "/wattd-2.db");
+  EXPECT_EQ(store->set_aside(), "");
+  EXPECT_EQ(range(kNoon, kNoon + 1s).size(), 1u);
 }
 
 TEST_F(StoreTest, takes_over_a_database_of_the_first_schema) {
