@@ -104,10 +104,19 @@ Response Routes::demand(const Request& request, const std::string& meter, bool b
   std::vector<EnergyBlock> blocks;
   std::vector<EnergyBlock> fives;
   for (const auto& term : *terms) {
-    const auto increments = reader_.increments({term.device_id, field}, range);
-    if (!increments) return storage_error(increments.error());
-    add_blocks(blocks, energy_blocks(*increments, calendar, range, 15min), term.sign);
-    add_blocks(fives, energy_blocks(*increments, calendar, range, 5min), term.sign);
+    std::vector<EnergyBlock> own;
+    std::vector<EnergyBlock> own_fives;
+    // A day at a time: a meter read every second has 86,400 increments of it.
+    for (auto at = range.from; at < range.to;) {
+      const TimeRange day{at, std::min(range.to, calendar.day_of(at).to)};
+      const auto increments = reader_.increments({term.device_id, field}, day);
+      if (!increments) return storage_error(increments.error());
+      std::ranges::move(energy_blocks(*increments, calendar, day, 15min), std::back_inserter(own));
+      std::ranges::move(energy_blocks(*increments, calendar, day, 5min), std::back_inserter(own_fives));
+      at = day.to;
+    }
+    add_blocks(blocks, own, term.sign);
+    add_blocks(fives, own_fives, term.sign);
   }
   return ok(envelope(to_json(*terms, field, blocks, slide(fives, 3), calendar)));
 }

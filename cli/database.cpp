@@ -11,6 +11,7 @@
 #include "storage/care.h"
 #include "storage/directory_lock.h"
 #include "storage/resealing.h"
+#include "storage/space.h"
 #include "storage/state.h"
 
 namespace wattd::cli {
@@ -43,6 +44,10 @@ int alone(const std::string& directory, Work work) {
 /// The store as the daemon left it: whose days its rollups have stands in it.
 storage::Options options_of(const std::string& directory, const storage::Vault& vault) {
   storage::Options options{.directory = directory, .backups = 0, .vault = vault};
+  // What is old and what is too much is the daemon's affair, whose configuration says so.
+  options.raw_retention = options.hourly_retention = options.daily_retention = std::chrono::days{36'500};
+  options.database_bytes = options.ring_bytes = options.dead_letter_bytes = INT64_C(1) << 50;
+  options.ballast_bytes = 0;
   const auto path = storage::newest_database(directory);
   storage::Database database(path, storage::Database::Mode::reader, vault);
   if (database.pragma("user_version") < 2) return options;
@@ -139,6 +144,7 @@ int merge_database(Context&, const DatabaseTarget& target) {
   if (!vault) return complain(vault.error());
   return alone(target.directory, [&] {
     storage::Store store(options_of(target.directory, *vault));
+    store.set_sinks({"every one"});  // nobody has been sent what is still in the ring
     const auto merged = storage::merge(target.file, store);
     if (!merged) return complain(merged.error());
     fmt::print("{} readings of {} were taken into {}\n", *merged, target.file, store.path());
@@ -150,7 +156,15 @@ int vacuum_database(Context&, const DatabaseTarget& target) {
   return alone(target.directory, [&] {
     const auto path = storage::newest_database(target.directory);
     const auto before = std::filesystem::file_size(path);
+    // It writes the whole of it twice, into a file of its own and into the log.
+    if (storage::free_bytes(target.directory) < static_cast<std::int64_t>(before) * 9 / 4) {
+      return complain({ErrorKind::permanent, fmt::format("{} has no room for {} MB; make some, or db backup to another "
+                                                         "disk and db restore from there",
+                                                         target.directory, (before * 9 / 4) >> 20)});
+    }
+    setenv("SQLITE_TMPDIR", target.directory.c_str(), 1);
     storage::Database database(path, storage::Database::Mode::writer);
+    database.execute("PRAGMA temp_store=FILE");
     database.execute("VACUUM");
     (void)database.checkpoint(std::chrono::seconds{5});
     fmt::print("{}: {} bytes, {} before\n", path, std::filesystem::file_size(path), before);

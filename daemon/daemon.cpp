@@ -28,7 +28,7 @@ void warn_of_what_waits(const Settings& old, const Settings& fresh) {
 
 /// What tells a clock that is right from one that is not: nobody's clock may say less than what is known to be past.
 GatewayClock::Trust trust_of(const Settings& settings, storage::Store& store, const Clock& clock) {
-  const auto past = std::max(build_date(), store.newest_at_open() - settings.pipeline.max_ahead);
+  const auto past = std::max(build_date(), store.seen_at_open() - settings.pipeline.max_ahead);
   return {settings.clock_trust, past, store.known_boot(clock.boot().id)};
 }
 
@@ -127,7 +127,9 @@ void Daemon::apply(Settings settings) {
   const bool taken = pipeline_.change_and_wait(
       [fresh, this](pipeline::Pipeline& pipeline) {
         pipeline.registry().configure(fresh->registry, clock_.now());
-        if (const auto done = pipeline.store().provision_rules(with_own_rules(fresh->rules, pipeline.store()), clock_.now()); !done) {
+        if (const auto done =
+                pipeline.store().provision_rules(with_own_rules(fresh->rules, pipeline.store()), clock_.now());
+            !done) {
           log::error("the rules could not be written: " + done.error().message);
           return;
         }

@@ -30,6 +30,13 @@ storage::Options parse_storage(const config::Table& table) {
   storage.backups = static_cast<std::size_t>(table.integer("backups", 0, 366, 7));
   if (storage.ring_bytes > storage.database_bytes / 2)
     table.fail("ring", fmt::format("expected at most half of database, which is {} bytes", storage.database_bytes));
+  if (storage.hourly_retention < storage.raw_retention)
+    table.fail("hourly_retention", "expected at least raw_retention");
+  if (storage.daily_retention < storage.hourly_retention)
+    table.fail("daily_retention", "expected at least hourly_retention");
+  const auto directory = std::filesystem::path(storage.directory).lexically_normal();
+  if (std::filesystem::path(storage.backup_directory).lexically_normal() == directory)
+    table.fail("backup_directory", "expected another directory than that of the data");
   const auto least = storage.database_bytes + storage.wal_bytes + storage.ballast_bytes;
   storage.limit_bytes = table.bytes("limit", 0, 64'000 * kGiB, least + storage.database_bytes);
   if (storage.limit_bytes < least) {

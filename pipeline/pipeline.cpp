@@ -154,6 +154,8 @@ Instant Pipeline::step(Instant now) {
   if (!opened_ && !retry_at_) {
     const auto more = store_.maintain(clock_.now());
     publish_usage();
+    if (!more && more.error().kind == ErrorKind::corrupt)
+      throw std::runtime_error("the database is damaged: " + more.error().message);
     if (!more) log::error("rollups are behind: " + more.error().message);
     else if (*more) return now;
   }
@@ -221,6 +223,10 @@ void Pipeline::commit(Instant now) {
     log::error("a group was refused; looking for what is wrong with it: " + result.error().message);
     set_aside_unwritable();
     result = store_.commit(group_);
+  }
+  if (!result && result.error().kind == ErrorKind::corrupt) {
+    // Started anew, the store leaves it and begins another; what no source has been told of comes again.
+    throw std::runtime_error("the database is damaged: " + result.error().message);
   }
   if (!result) {
     counts_.commit_failures += 1;

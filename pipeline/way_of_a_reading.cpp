@@ -10,7 +10,8 @@
 namespace wattd::pipeline {
 namespace {
 
-constexpr std::size_t kKeptOfTooLong = 4096;  // bytes of a payload too long to be anything but an accident
+constexpr std::chrono::days kLongestService{20 * 365};  // of a build
+constexpr std::size_t kKeptOfTooLong = 4096;            // bytes of a payload too long to be anything but an accident
 
 }  // namespace
 
@@ -107,10 +108,13 @@ Result<void> Pipeline::admit(Reading& reading, bool has_stamp, Quality received_
 Result<void> Pipeline::check_stamp(const Reading& reading, Quality received_quality) const {
   if (has(received_quality, Quality::clock_unsynced)) {
     // The device may well know better than we do.
-    if (has(reading.quality, Quality::clock_unsynced) || reading.at >= build_date() - options_.raw_retention) return {};
-    return fail(ErrorKind::permanent, fmt::format("timestamp {} is older than this program, and nothing vouches for "
-                                                  "the gateway's own clock yet",
-                                                  format_iso8601(reading.at)));
+    const bool is_plausible =
+        reading.at >= build_date() - options_.raw_retention && reading.at <= build_date() + kLongestService;
+    if (has(reading.quality, Quality::clock_unsynced) || is_plausible) return {};
+    return fail(ErrorKind::permanent,
+                fmt::format("timestamp {} is not of this program's time, and nothing vouches for the gateway's own "
+                            "clock yet; replay it when something does",
+                            format_iso8601(reading.at)));
   }
   if (reading.at > reading.received + options_.max_ahead) {
     return fail(ErrorKind::permanent,

@@ -61,6 +61,16 @@ TimeRange Reader::bucket_of(Timestamp at, const Step& step, TimeRange range) con
   return {start, start + step.length};
 }
 
+/// When that begins whose rollups have not been computed.
+std::optional<Timestamp> Reader::first_waiting(std::uint32_t device_key, const std::optional<Block>& tail) {
+  std::optional<Timestamp> first;
+  if (tail && tail->rows() > 0) first = from_unix_us(tail->at_us.front());
+  Statement pending(database_, "SELECT min(start) FROM rollup_pending WHERE device_key=? AND until-start<=3600000000");
+  pending.bind(std::int64_t{device_key});
+  if (pending.step() && !pending.is_null(0)) first = std::min(first.value_or(pending.time(0)), pending.time(0));
+  return first;
+}
+
 void Reader::add_energy(const Place& place, TimeRange range, const std::optional<Block>& tail,
                         const std::function<void(const Increment&)>& visit) {
   const auto rules = load_series_rules(database_, place.device_key);
@@ -69,7 +79,12 @@ void Reader::add_energy(const Place& place, TimeRange range, const std::optional
   // From the hour in which the counter was heard before the range, to the first it says behind it.
   auto from = calendar_.hour_of(range.from).from;  // states are those of the ends of hours
   auto state = counter_before(database_, place.series_id, from);
-  if (state.accepted) from = std::min(from, calendar_.hour_of(state.accepted->at).from);
+  if (state.accepted) {
+    from = std::min(from, calendar_.hour_of(state.accepted->at).from);
+  } else {
+    // No hour has told yet where it stood: what it said before is among what waits.
+    from = std::min(from, first_waiting(place.device_key, tail).value_or(from));
+  }
   state = counter_before(database_, place.series_id, from);
   Counter counter(own->rules, std::move(state));
   auto settled = from;
@@ -173,13 +188,9 @@ std::vector<TimeRange> Reader::hours_to_compute(const Place& place, TimeRange ra
 /// What a counter says counts in the hours since it was heard before: from the first hour that rollups do not tell all
 /// of, its energy is counted from its readings.
 void Reader::count_energy_anew(const Place& place, TimeRange range, const std::optional<Block>& tail, HoursOf& hours) {
-  Timestamp first = kAlways.to;
-  if (tail && tail->rows() > 0) first = std::min(first, from_unix_us(tail->at_us.front()));
-  Statement pending(database_, "SELECT min(start) FROM rollup_pending WHERE device_key=? AND until-start<=3600000000");
-  pending.bind(std::int64_t{place.device_key});
-  if (pending.step() && !pending.is_null(0)) first = std::min(first, pending.time(0));
-  if (first == kAlways.to) return;
-  first = calendar_.hour_of(first).from;
+  const auto waiting = first_waiting(place.device_key, tail);
+  if (!waiting) return;
+  auto first = calendar_.hour_of(*waiting).from;
   if (const auto before = counter_before(database_, place.series_id, first); before.accepted)
     first = std::min(first, calendar_.hour_of(before.accepted->at).from);
   if (first >= range.to) return;
@@ -226,7 +237,7 @@ std::vector<Rollup> Reader::hourly_buckets(const Place& place, TimeRange range, 
   }
   count_energy_anew(place, range, tail, hours);
   std::vector<Rollup> buckets;
-  if (step.unit == Step::Unit::day || step.unit == Step::Unit::month) {
+  if (step.unit != Step::Unit::hour && step.unit != Step::Unit::fixed) {
     add_days_without_hours(place, range, hours);
   }
   TimeRange bucket{};

@@ -56,13 +56,27 @@ bool Backup::step(int pages) {
   return true;
 }
 
+bool is_dated_backup(const std::filesystem::path& path, const std::string& directory) {
+  static const std::regex kDated(R"(wattd-\d{4}-\d\d-\d\d\.db)");
+  return path.parent_path() == directory && std::regex_match(path.filename().string(), kDated);
+}
+
+void remove_unfinished_backups(const std::string& directory) {
+  std::error_code missing;
+  std::vector<std::filesystem::path> found;
+  for (const auto& entry : std::filesystem::directory_iterator(directory, missing)) {
+    const auto name = entry.path().filename().string();
+    if (name.starts_with("wattd-") && name.find(".db.part") != std::string::npos) found.push_back(entry.path());
+  }
+  for (const auto& path : found) std::filesystem::remove(path, missing);
+}
+
 std::int64_t prune_backups(const std::string& directory, std::size_t kept, std::int64_t most_bytes) {
   std::vector<std::filesystem::path> found;
   std::error_code missing;
   for (const auto& entry : std::filesystem::directory_iterator(directory, missing)) {
     // Databases may stand in the same directory: only what is named by a date is a copy.
-    static const std::regex kDated(R"(wattd-\d{4}-\d\d-\d\d\.db)");
-    if (std::regex_match(entry.path().filename().string(), kDated)) found.push_back(entry.path());
+    if (is_dated_backup(entry.path(), directory)) found.push_back(entry.path());
   }
   std::ranges::sort(found);
   std::int64_t bytes = 0;

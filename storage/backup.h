@@ -1,4 +1,5 @@
 #pragma once
+#include <filesystem>
 #include <memory>
 #include <string>
 
@@ -31,6 +32,12 @@ class Backup {
   std::unique_ptr<Database> target_;
   std::unique_ptr<sqlite3_backup, Finish> backup_;
 };
+
+/// Whether a schedule made this file of the directory.
+bool is_dated_backup(const std::filesystem::path& path, const std::string& directory);
+
+/// Removes what a crash left of copies that were being made.
+void remove_unfinished_backups(const std::string& directory);
 
 /// Removes the oldest copies of a directory that a schedule made, so that at most `kept` are left, and no more than
 /// `most_bytes`. Returns the bytes of those that are left.

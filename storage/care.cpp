@@ -6,19 +6,25 @@
 #include <algorithm>
 #include <array>
 #include <filesystem>
+#include <map>
 #include <set>
 
+#include "storage/catalogue.h"
 #include "storage/chunk.h"
 #include "storage/guarded.h"
 #include "storage/reader.h"
 #include "storage/resealing.h"
 #include "storage/schema.h"
 #include "storage/segment.h"
+#include "storage/space.h"
 #include "storage/state.h"
 #include "storage/texts.h"
+#include "telemetry/log.h"
 
 namespace wattd::storage {
 namespace {
+
+using namespace std::chrono_literals;
 
 // In the order in which they refer to each other.
 constexpr std::array kTables{"tenants",
@@ -60,6 +66,27 @@ void inspect_segments(Database& database, Inspection& found) {
     const auto body = database.vault().open({Vault::Kind::segment, row.integer(0)}, row.blob(2));
     if (const auto blocks = decode_segment(body); !blocks)
       found.problems.push_back(fmt::format("segment {}: {}", row.integer(0), blocks.error().message));
+  }
+}
+
+/// Whether everything that is sealed is sealed with a key that is here.
+void inspect_seals(Database& database, Inspection& found) {
+  constexpr std::array<std::pair<const char*, const char*>, 6> kPlaces{{{"held", "body"},
+                                                                        {"dead_letters", "payload"},
+                                                                        {"rollups_hourly", "sealed"},
+                                                                        {"rollups_hourly", "counter"},
+                                                                        {"rollups_daily", "sealed"},
+                                                                        {"corrections", "was"}}};
+  for (const auto& [table, column] : kPlaces) {
+    std::map<Vault::Id, int> missing;
+    Statement row(database, fmt::format("SELECT {} FROM {} WHERE typeof({})='blob'", column, table, column));
+    while (row.step()) {
+      const auto key = sealed_by(row.blob(0));
+      if (key && !database.vault().has(*key)) ++missing[*key];
+    }
+    for (const auto& [key, count] : missing)
+      found.problems.push_back(
+          fmt::format("{}: {} rows are sealed with key {:08x}, which is not given", table, count, key));
   }
 }
 
@@ -217,6 +244,10 @@ void leave_out_known(Reader& mine, std::vector<Reading>& readings) {
 /// Rollups of the other database, where this one has none: of hours whose readings are gone already.
 void merge_rollups(Database& other, Store& store) {
   Database mine(store.path(), Database::Mode::writer, store.vault());
+  if (load_text(mine, "zone") != load_text(other, "zone", "UTC")) {
+    log::warning("its rollups are of another zone's hours and are left out; those of its readings are computed anew");
+    return;
+  }
   Transaction transaction(mine);
   Statement twin(mine, "SELECT series_id FROM series JOIN devices USING (device_key) WHERE device_id=? AND field=?");
   for (const auto table : {RollupRows::Table::hourly, RollupRows::Table::daily}) {
@@ -229,11 +260,81 @@ void merge_rollups(Database& other, Store& store) {
       twin.reset();
       if (!id) continue;
       for (const auto& rollup : from.range(static_cast<std::uint32_t>(series.integer(0)), kAlways)) {
-        if (!to.find(*id, rollup.start)) to.put({*id, rollup, {}});
+        if (!to.find(*id, rollup.start)) to.put({*id, rollup, false, {}});
       }
     }
   }
   transaction.commit();
+}
+
+/// Gives a block of the other database the numbers that its device and series have here, where they are made if they
+/// are new.
+void renumber(Database& other, Catalogue& catalogue, Block& block) {
+  Statement device(other, "SELECT device_id FROM devices WHERE device_key=?");
+  device.bind(std::int64_t{block.device_key}).step();
+  const auto id = device.text(0);
+  Statement field(other, "SELECT field FROM series WHERE series_id=?");
+  block.device_key = catalogue.key_of(id);
+  for (auto& column : block.columns) {
+    field.bind(std::int64_t{column.series_id}).step();
+    column.series_id = catalogue.series_of(block.device_key, id, field.text(0), block.columns.size());
+    field.reset();
+  }
+}
+
+/// Held readings of the other database, with what is known of their boots.
+void merge_held(Database& other, Store& store) {
+  Database mine(store.path(), Database::Mode::writer, store.vault());
+  Transaction transaction(mine);
+  Statement boot(other, "SELECT boot_key, boot_id, assumed_at, began_at, estimated FROM boots ORDER BY boot_key");
+  Statement add(mine, "INSERT OR IGNORE INTO boots (boot_id, assumed_at, began_at, estimated) VALUES (?,?,?,?)");
+  Statement twin(mine, "SELECT boot_key FROM boots WHERE boot_id=?");
+  Statement row(other, "SELECT until_us, readings, body FROM held WHERE boot_key=? ORDER BY id");
+  Statement known(mine, "SELECT 1 FROM held WHERE boot_key=? AND until_us=? AND readings=?");
+  Statement put(mine, "INSERT INTO held (boot_key, until_us, readings, body) VALUES (?,?,?,?)");
+  Catalogue catalogue(mine);
+  while (boot.step()) {
+    const auto theirs = boot.integer(0);
+    for (int i = 1; i < 5; ++i) add.bind_copy(boot, i);
+    add.run();
+    twin.bind(boot.text(1)).step();
+    const auto ours = twin.integer(0);
+    twin.reset();
+    row.bind(theirs);
+    while (row.step()) {
+      const bool is_there = known.bind(ours).bind(row.integer(0)).bind(row.integer(1)).step();
+      known.reset();
+      if (is_there) continue;
+      auto blocks = decode_segment(other.vault().open({Vault::Kind::held, theirs, row.integer(0)}, row.blob(2)));
+      if (!blocks) continue;
+      for (auto& block : *blocks) renumber(other, catalogue, block);
+      std::ranges::sort(*blocks, {}, &Block::device_key);
+      const auto body = mine.vault().seal({Vault::Kind::held, ours, row.integer(0)}, encode_segment(*blocks));
+      put.bind(ours).bind(row.integer(0)).bind(row.integer(1)).bind(std::span(body)).run();
+    }
+    row.reset();
+  }
+  transaction.commit();
+}
+
+/// Dead letters of the other database that are not here.
+Group letters_to_merge(Reader& theirs, Reader& mine) {
+  Group group;
+  const auto here = mine.dead_letters(1'000'000, INT64_MAX).value_or(std::vector<StoredDeadLetter>{});
+  const auto key = [](const StoredDeadLetter& one) {
+    const auto& message = one.letter.message;
+    return std::tuple(message.received, message.topic, message.payload);
+  };
+  std::set<decltype(key(here.front()))> known;
+  for (const auto& one : here) known.insert(key(one));
+  auto there = theirs.dead_letters(1'000'000, INT64_MAX).value_or(std::vector<StoredDeadLetter>{});
+  for (auto one = there.rbegin(); one != there.rend(); ++one) {
+    if (one->replayed_at || known.contains(key(*one))) continue;
+    one->letter.reason = rejection_from(one->reason);
+    one->letter.message.received_quality = Quality::good;
+    group.dead_letters.push_back(std::move(one->letter));
+  }
+  return group;
 }
 
 }  // namespace
@@ -256,6 +357,7 @@ Result<Inspection> inspect(const std::string& path, const Vault& vault) {
       found.problems.push_back(*missing);
       return found;
     }
+    inspect_seals(database, found);
     inspect_segments(database, found);
     inspect_chunks(database, found);
     Statement rollups(database, "SELECT (SELECT count(*) FROM rollups_hourly) + (SELECT count(*) FROM rollups_daily)");
@@ -268,6 +370,7 @@ Result<Salvaged> salvage(const std::string& damaged, const std::string& target, 
   if (std::filesystem::exists(target)) return fail(ErrorKind::permanent, target + " exists already; give another name");
   auto done = guarded([&] {
     Database from(damaged, Database::Mode::reader, vault);
+    require_known_schema(from);
     (void)columns_of(from, "devices");  // says at once when nothing is there to be read
     Database to(target, Database::Mode::writer, vault);
     to.execute("PRAGMA foreign_keys=OFF");
@@ -297,6 +400,9 @@ Result<std::uint64_t> merge(const std::string& other, Store& store) {
   std::optional<Error> failed;
   const auto read = guarded([&] {
     Database database(other, Database::Mode::reader, store.vault());
+    require_known_schema(database);
+    if (database.pragma("user_version") < newest_schema())
+      throw SqlError(SQLITE_MISMATCH, "it has an older schema; start wattd on it once, in a directory of its own");
     if (const auto missing = missing_key(database)) throw SqlError(SQLITE_AUTH, *missing);
     Reader reader(other, store.vault());
     Reader mine(store.path(), store.vault());
@@ -321,10 +427,12 @@ Result<std::uint64_t> merge(const std::string& other, Store& store) {
       if (failed || !commit()) return false;
     }
     merge_rollups(database, store);
-    return true;
+    merge_held(database, store);
+    group = letters_to_merge(reader, mine);
+    return group.dead_letters.empty() || store.commit(group).has_value();
   });
   if (failed) return std::unexpected(*failed);
-  if (!read) return std::unexpected(read.error());
+  if (!read) return fail(read.error().kind, other + ": " + read.error().message);
   return merged;
 }
 
@@ -338,10 +446,13 @@ Result<std::string> restore(const std::string& backup, const std::string& databa
   std::error_code failed;
   fs::copy_file(backup, database + ".part", fs::copy_options::overwrite_existing, failed);
   if (failed) return fail(ErrorKind::permanent, fmt::format("{} cannot be copied: {}", backup, failed.message()));
+  if (const auto synced = sync_file(database + ".part"); !synced) return std::unexpected(synced.error());
+  // With an empty log there is nothing to be torn apart when both are moved.
+  if (fs::exists(database)) (void)guarded([&] { return Database(database, Database::Mode::writer).checkpoint(5s); });
   auto kept = database + ".before-restore";
   for (int number = 2; fs::exists(kept); ++number) kept = fmt::format("{}.before-restore-{}", database, number);
   // The log belongs to the file: it goes where the file goes, under its name.
-  for (const auto* suffix : {"-wal", "-shm", ""}) {
+  for (const auto* suffix : {"-wal", "-shm", ".damaged", ""}) {
     if (fs::exists(database + suffix)) fs::rename(database + suffix, kept + suffix, failed);
     if (failed)
       return fail(ErrorKind::permanent, fmt::format("{}{} cannot be moved: {}", database, suffix, failed.message()));
@@ -350,6 +461,8 @@ Result<std::string> restore(const std::string& backup, const std::string& databa
   fs::rename(database + ".part", database, failed);
   if (failed)
     return fail(ErrorKind::permanent, fmt::format("{} cannot be put in place: {}", database, failed.message()));
+  if (const auto synced = sync_file(fs::path(database).parent_path().string()); !synced)
+    return std::unexpected(synced.error());
   return kept;
 }
 

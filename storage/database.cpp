@@ -132,7 +132,10 @@ Database::Database(const std::string& path, Mode mode, Vault vault) : vault_(std
   // A small cache each: the kernel's page cache holds the file, and this process has to stay small.
   execute("PRAGMA cache_size=-512");
   execute("PRAGMA temp_store=MEMORY");
-  if (mode == Mode::reader) execute("PRAGMA query_only=ON");
+  if (mode == Mode::reader) {
+    execute("PRAGMA query_only=ON");
+    leave_log();
+  }
   // Instead of SQLite's own checkpoints: the store says when.
   sqlite3_wal_hook(
       handle,
@@ -144,6 +147,8 @@ Database::Database(const std::string& path, Mode mode, Vault vault) : vault_(std
 }
 
 Database::~Database() = default;
+
+void Database::leave_log() { sqlite3_db_config(handle_.get(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr); }
 
 void Database::execute(const std::string& sql) {
   const int code = sqlite3_exec(handle_.get(), sql.c_str(), nullptr, nullptr, nullptr);

@@ -97,6 +97,8 @@ class Database {
   /// Writes the log back into the file and empties it, where nobody reads from it.
   /// False when somebody does; waits for them no longer than `patience`.
   bool checkpoint(std::chrono::milliseconds patience);
+  /// Leaves the write-ahead log where it is when this connection is the last one that closes.
+  void leave_log();
   /// Gives cached pages back to the system.
   void release_memory();
   sqlite3* handle() { return handle_.get(); }

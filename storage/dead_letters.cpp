@@ -23,7 +23,11 @@ DeadLetters::DeadLetters(Database& database)
               "VALUES (?,?,?,?,?,?,?)"),
       mark_replayed_(database, "UPDATE dead_letters SET replayed_at=? WHERE id=?"),
       seal_(database, "UPDATE dead_letters SET payload=?, detail='', sealed=1 WHERE id=?") {
-  Statement sum(database, "SELECT count(*), ifnull(sum(length(payload) + length(topic)), 0) FROM dead_letters");
+  count();
+}
+
+void DeadLetters::count() {
+  Statement sum(database_, "SELECT count(*), ifnull(sum(length(payload) + length(topic)), 0) FROM dead_letters");
   if (sum.step()) state_ = {sum.integer(0), sum.integer(1)};
 }
 
@@ -36,17 +40,18 @@ void DeadLetters::put(const DeadLetter& letter, Timestamp received, std::optiona
   boot_key ? insert_.bind(*boot_key) : insert_.bind_null();
   insert_.run();
   // Its number goes into the seal.
-  if (sealed) seal(database_.last_insert_rowid(), letter);
+  const auto stored = sealed ? seal(database_.last_insert_rowid(), letter) : std::ssize(message.payload);
   state_.letters += 1;
-  state_.bytes += std::ssize(message.payload) + std::ssize(message.topic);
+  state_.bytes += stored + std::ssize(message.topic);
 }
 
-void DeadLetters::seal(std::int64_t id, const DeadLetter& letter) {
+std::int64_t DeadLetters::seal(std::int64_t id, const DeadLetter& letter) {
   ByteWriter plain;
   plain.text(letter.detail);
   plain.raw(letter.message.payload.data(), letter.message.payload.size());
   const auto sealed = database_.vault().seal({Vault::Kind::letter, id}, plain.bytes());
   seal_.bind(std::span(sealed)).bind(id).run();
+  return std::ssize(sealed);
 }
 
 void DeadLetters::mark_replayed(std::int64_t id, Timestamp now) { mark_replayed_.bind(now).bind(id).run(); }
@@ -68,9 +73,12 @@ std::optional<std::int64_t> DeadLetters::reseal_after(std::int64_t id, int most)
   row.bind(id).bind(std::int64_t{most});
   std::vector<StoredDeadLetter> found;
   while (row.step()) {
-    const bool is_current = row.integer(9) != 0 && sealed_by(row.blob(4)) == database_.vault().current();
+    const bool is_sealed = row.integer(9) != 0;
+    const bool is_current = is_sealed && sealed_by(row.blob(4)) == database_.vault().current();
     id = row.integer(0);
-    if (is_current) found.push_back({.id = 0, .letter = {}, .reason = {}, .replayed_at = {}});
+    // What does not open stays as it is: it may once, with another key or another disk.
+    const bool opens = !is_sealed || !database_.vault().open({Vault::Kind::letter, id}, row.blob(4)).empty();
+    if (is_current || !opens) found.push_back({.id = 0, .letter = {}, .reason = {}, .replayed_at = {}});
     else found.push_back(dead_letter_from(database_.vault(), row));
   }
   row.reset();

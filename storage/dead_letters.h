@@ -24,7 +24,7 @@ class DeadLetters {
   /// What is kept in memory; a copy from before a transaction undoes it.
   struct State {
     std::int64_t letters = 0;
-    std::int64_t bytes = 0;  ///< Of payloads and topics.
+    std::int64_t bytes = 0;  ///< Of payloads and topics, as they are stored.
   };
 
   explicit DeadLetters(Database& database);
@@ -38,11 +38,13 @@ class DeadLetters {
   /// when there are no more.
   std::optional<std::int64_t> reseal_after(std::int64_t id, int most);
 
+  /// Counts anew what there is.
+  void count();
   const State& state() const { return state_; }
   void restore(const State& state) { state_ = state; }
 
  private:
-  void seal(std::int64_t id, const DeadLetter& letter);
+  std::int64_t seal(std::int64_t id, const DeadLetter& letter);
 
   Database& database_;
   Statement insert_, mark_replayed_, seal_;

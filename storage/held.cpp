@@ -35,7 +35,11 @@ void requalify(Block& block, bool estimated) {
 
 Held::Held(Database& database)
     : database_(database), insert_(database, "INSERT INTO held (boot_key, until_us, readings, body) VALUES (?,?,?,?)") {
-  Statement sum(database, "SELECT ifnull(sum(readings), 0), ifnull(sum(length(body)), 0) FROM held");
+  count();
+}
+
+void Held::count() {
+  Statement sum(database_, "SELECT ifnull(sum(readings), 0), ifnull(sum(length(body)), 0) FROM held");
   if (sum.step()) state_.readings = sum.integer(0), state_.bytes = sum.integer(1);
   refresh_releasable();
 }

@@ -39,6 +39,8 @@ class Held {
   /// Shape: one block a device, in order of their keys; empty when there are none.
   std::vector<Block> release();
 
+  /// Counts anew what there is.
+  void count();
   const State& state() const { return state_; }
   void restore(const State& state) { state_ = state; }
 

@@ -142,7 +142,11 @@ void History::merge(std::uint32_t device_key, TimeRange range, const WantsSeries
       if (!block) {
         log::error(fmt::format("chunk {} of device {} is damaged and left out: {}", stored.id, device_key,
                                block.error().message));
-        block = Block{};
+        // It may span what was stored beside it since: that is given before its time is passed over.
+        if (&stored != &found.back()) continue;
+        if (tail && !give(clip(*tail, {rest.from, until}))) return;
+        rest.from = std::max(rest.from, until);
+        continue;
       }
       block->device_key = device_key;
       if (tail) {

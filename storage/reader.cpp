@@ -145,12 +145,16 @@ Result<std::vector<Latest>> Reader::latest(const std::string& device_id) {
     };
     for (const auto& block : held_of(database_, *device)) take(block);
     if (const auto tail = history_.tail_of(*device, kAlways, {})) take(*tail);
+    // Fields that come rarely stand further back; the heads say where.
     Statement last(database_, fmt::format("SELECT {} FROM chunks WHERE chunk_id BETWEEN ? AND ? ORDER BY chunk_id DESC "
-                                          "LIMIT 2",
+                                          "LIMIT ?",
                                           kChunkColumns));
-    last.bind(chunk_id(*device, 0)).bind(chunk_id(*device, INT64_MAX));
+    last.bind(chunk_id(*device, 0)).bind(chunk_id(*device, INT64_MAX)).bind(std::int64_t{kChunksAtOnce});
     while (last.step()) {
       const auto stored = chunk_from(database_.vault(), last);
+      const auto head = decode_chunk_head(stored.head);
+      if (!head || std::ranges::all_of(head->series, [&](const auto& one) { return newest.contains(one.series_id); }))
+        continue;
       if (const auto block = decode_chunk(stored.head, stored.body)) take(*block);
     }
     Statement row(database_,

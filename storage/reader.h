@@ -140,6 +140,7 @@ class Reader {
   using HoursOf = std::map<Timestamp, std::pair<Rollup, TimeRange>>;  ///< By their beginning, with what they cover.
   void count_energy_anew(const Place& place, TimeRange range, const std::optional<Block>& tail, HoursOf& hours);
   void add_days_without_hours(const Place& place, TimeRange range, HoursOf& hours);
+  std::optional<Timestamp> first_waiting(std::uint32_t device_key, const std::optional<Block>& tail);
   bool has_whole_hours(TimeRange range) const;
 
   Database database_;

@@ -22,6 +22,7 @@ constexpr int kRowsAtOnce = 1000;
 
 /// How far it has come: which of the steps, and behind which row of its table.
 struct Progress {
+  Vault::Id key = 0;  ///< That everything before is sealed with.
   int step = 0;
   std::int64_t a = INT64_MIN;
   std::int64_t b = INT64_MIN;
@@ -32,11 +33,14 @@ Progress load_progress(Database& database) {
   const auto text = load_text(database, kState);
   const auto* at = text.data();
   const auto* end = at + text.size();
-  at = std::from_chars(at, end, progress.step).ptr;
+  at = std::from_chars(at, end, progress.key).ptr;
+  if (at != end) at = std::from_chars(at + 1, end, progress.step).ptr;
   for (auto* number : {&progress.a, &progress.b}) {
     if (at != end) at = std::from_chars(at + 1, end, *number).ptr;
   }
-  return progress;
+  // Keys that change places meanwhile begin it anew.
+  const auto current = database.vault().current();
+  return progress.key == current ? progress : Progress{.key = current};
 }
 
 std::span<const std::uint8_t> bytes_of(std::string_view text) {
@@ -99,7 +103,9 @@ bool reseal_rollups(Database& database, RollupRows::Table table, Progress& progr
   RollupRows rows(database, table);
   const auto found = rows.after(static_cast<std::uint32_t>(std::max<std::int64_t>(progress.a, 0)),
                                 from_unix_us(progress.b), kRowsAtOnce);
-  for (const auto& row : found) rows.put(row);
+  for (const auto& row : found) {
+    if (!row.is_damaged) rows.put(row);
+  }
   if (found.empty()) return false;
   progress.a = found.back().series_id, progress.b = to_unix_us(found.back().rollup.start);
   return true;
@@ -119,8 +125,8 @@ bool reseal_corrections(Database& database, Progress& progress) {
     const auto sealed = sealed_by(row.blob(3));
     if (sealed == vault.current()) continue;
     const auto both = row.text(3) + '\n' + row.text(4);
-    fresh.emplace_back(progress.a, vault.seal(place, sealed ? vault.open(place, row.blob(3))
-                                                            : Vault::Bytes(both.begin(), both.end())));
+    const auto plain = sealed ? vault.open(place, row.blob(3)) : Vault::Bytes(both.begin(), both.end());
+    if (!plain.empty()) fresh.emplace_back(progress.a, vault.seal(place, plain));
   }
   row.reset();
   for (const auto& [id, was] : fresh) update.bind(std::span(was)).bind(id).run();
@@ -137,20 +143,23 @@ bool reseal_letters(DeadLetters& letters, Progress& progress) {
 bool reseal_step(Database& database, DeadLetters& letters, Progress& progress) {
   static constexpr Blobs kRing{"SELECT seq, seq, 0, body FROM ring WHERE seq>? ORDER BY seq LIMIT ?",
                                "UPDATE ring SET body=? WHERE seq=?", Vault::Kind::segment};
+  static constexpr Blobs kSegments{"SELECT seq, seq, 0, body FROM segments WHERE seq>? ORDER BY seq LIMIT ?",
+                                   "UPDATE segments SET body=? WHERE seq=?", Vault::Kind::segment};
   static constexpr Blobs kHeld{"SELECT id, boot_key, until_us, body FROM held WHERE id>? ORDER BY id LIMIT ?",
                                "UPDATE held SET body=? WHERE id=?", Vault::Kind::held};
   switch (progress.step) {
     case 0: return reseal_blobs(database, kRing, progress);
-    case 1: return reseal_blobs(database, kHeld, progress);
-    case 2: return reseal_letters(letters, progress);
-    case 3: return reseal_corrections(database, progress);
-    case 4: return reseal_chunks(database, progress);
-    case 5: return reseal_rollups(database, RollupRows::Table::hourly, progress);
+    case 1: return reseal_blobs(database, kSegments, progress);
+    case 2: return reseal_blobs(database, kHeld, progress);
+    case 3: return reseal_letters(letters, progress);
+    case 4: return reseal_corrections(database, progress);
+    case 5: return reseal_chunks(database, progress);
+    case 6: return reseal_rollups(database, RollupRows::Table::hourly, progress);
     default: return reseal_rollups(database, RollupRows::Table::daily, progress);
   }
 }
 
-constexpr int kSteps = 7;
+constexpr int kSteps = 8;
 
 }  // namespace
 
@@ -169,16 +178,22 @@ std::optional<std::string> missing_key(Database& database) {
 void require_keys(Database& database) {
   if (const auto missing = missing_key(database)) throw SqlError(SQLITE_NOTADB, *missing);
   const auto& vault = database.vault();
-  Statement known(database, "SELECT 1 FROM vault WHERE key_id=?");
-  if (!vault.seals() || known.bind(std::int64_t{vault.current()}).step()) return;
+  if (!vault.seals()) return;
+  Statement known(database, "SELECT ifnull(sum(key_id=?1), 0), ifnull(sum(key_id<>?1), 0) FROM vault");
+  known.bind(std::int64_t{vault.current()}).step();
+  const bool is_known = known.integer(0) > 0;
+  const bool are_others = known.integer(1) > 0;
   known.reset();
+  if (is_known && !are_others) return;
   Transaction transaction(database);
-  const auto proof = vault.seal({Vault::Kind::proof}, bytes_of(kProof));
-  Statement(database, "INSERT INTO vault (key_id, proof) VALUES (?,?)")
-      .bind(std::int64_t{vault.current()})
-      .bind(std::span(proof))
-      .run();
-  save(database, kState, std::string_view("0"));
+  if (!is_known) {
+    const auto proof = vault.seal({Vault::Kind::proof}, bytes_of(kProof));
+    Statement(database, "INSERT INTO vault (key_id, proof) VALUES (?,?)")
+        .bind(std::int64_t{vault.current()})
+        .bind(std::span(proof))
+        .run();
+  }
+  if (!is_resealing(database)) save(database, kState, std::string_view("0"));
   transaction.commit();
 }
 
@@ -186,9 +201,10 @@ bool is_resealing(Database& database) { return !load_text(database, kState).empt
 
 void reseal_some(Database& database, DeadLetters& letters) {
   auto progress = load_progress(database);
-  if (!reseal_step(database, letters, progress)) progress = {.step = progress.step + 1};
+  if (!reseal_step(database, letters, progress)) progress = {.key = progress.key, .step = progress.step + 1};
   if (progress.step < kSteps) {
-    save(database, kState, std::string_view(fmt::format("{} {} {}", progress.step, progress.a, progress.b)));
+    save(database, kState,
+         std::string_view(fmt::format("{} {} {} {}", progress.key, progress.step, progress.a, progress.b)));
     return;
   }
   save(database, kState, std::string_view{});

@@ -101,14 +101,15 @@ std::optional<Timestamp> end_of_oldest_day(Database& database, const Calendar& c
   return calendar.day_of(*oldest).to;
 }
 
-void expire_rollups(Database& database, const RetentionPolicy& policy, Timestamp now) {
+void expire_rollups(Database& database, const Calendar& calendar, const RetentionPolicy& policy, Timestamp now) {
   // Once a day: every series has its own place in the table.
   const auto today = std::chrono::floor<std::chrono::days>(now).time_since_epoch().count();
   if (load_number(database, "rollups_expired_on") == today) return;
   Statement hourly(database, "DELETE FROM rollups_hourly WHERE series_id=? AND start<?");
   Statement daily(database, "DELETE FROM rollups_daily WHERE series_id=? AND start<?");
   for (const auto id : numbers(database, "SELECT series_id FROM series")) {
-    hourly.bind(id).bind(now - policy.hourly).run();
+    // Whole days of hours: what is left of a day must not stand for all of it.
+    hourly.bind(id).bind(calendar.day_of(now - policy.hourly).from).run();
     daily.bind(id).bind(now - policy.daily).run();
   }
   save(database, "rollups_expired_on", today);
@@ -133,7 +134,7 @@ Expired expire(Database& database, const Calendar& calendar, const RetentionPoli
   }
   if (expiry.result.chunks > 0)
     save(database, "raw_floor", std::max(load_number(database, "raw_floor"), expiry.floor_us));
-  expire_rollups(database, policy, now);
+  expire_rollups(database, calendar, policy, now);
   return expiry.result;
 }
 

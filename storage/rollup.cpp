@@ -154,7 +154,7 @@ void HourlyRollups::write(Walk& walk, Hour& hour, std::int64_t interval) {
     rollup = *old;
   }
   if (rollup.count == 0 && rollup.milli.value_or(0) == 0 && !hour.state && !old) return;
-  rows_.put({walk.series.series_id, rollup, hour.state});
+  rows_.put({walk.series.series_id, rollup, false, hour.state});
   written_.push_back(rollup.start);
 }
 
@@ -264,7 +264,7 @@ void roll_up_day(Database& database, std::uint32_t device_key, TimeRange day) {
     for (const auto& hour : hours) daily.add(hour), covered_hours += hour.coverage;
     daily.coverage =
         std::min(1.0, covered_hours / std::chrono::duration<double, std::ratio<3600>>(day.to - day.from).count());
-    rows.put({series.series_id, daily, {}});
+    rows.put({series.series_id, daily, false, {}});
   }
 }
 
@@ -275,7 +275,8 @@ void add_to_kept(Database& database, const Calendar& calendar, const Block& late
       const auto value = column.has(row) ? column.values.number(row) : std::nullopt;
       if (!value || !std::isfinite(*value)) continue;
       const auto hour = calendar.hour_of(from_unix_us(late.at_us[row])).from;
-      auto kept = rows.find(column.series_id, hour).value_or(RollupRows::Row{column.series_id, {.start = hour}, {}});
+      auto kept =
+          rows.find(column.series_id, hour).value_or(RollupRows::Row{column.series_id, {.start = hour}, false, {}});
       kept.rollup.add(*value);
       rows.put(kept);
     }

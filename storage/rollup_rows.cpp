@@ -21,7 +21,8 @@ Vault::Kind kind_of(RollupRows::Table table) {
 
 std::string select(RollupRows::Table table, std::string_view where, bool with_counter = true) {
   return fmt::format("SELECT {}{} FROM {} WHERE {}", kColumns,
-                     table == RollupRows::Table::hourly && with_counter ? ", counter" : ", NULL", name_of(table), where);
+                     table == RollupRows::Table::hourly && with_counter ? ", counter" : ", NULL", name_of(table),
+                     where);
 }
 
 std::string insert(RollupRows::Table table) {
@@ -61,7 +62,7 @@ RollupRows::RollupRows(Database& database, Table table)
       after_(database, select(table, "(series_id, start) > (?, ?) ORDER BY series_id, start LIMIT ?")) {}
 
 RollupRows::Row RollupRows::row_from(const Statement& row) const {
-  Row found{.series_id = static_cast<std::uint32_t>(row.integer(0)), .rollup = {}, .counter = {}};
+  Row found{.series_id = static_cast<std::uint32_t>(row.integer(0)), .rollup = {}, .is_damaged = false, .counter = {}};
   auto& rollup = found.rollup;
   rollup = {row.time(1), row.integer(2), row.real(3), row.real(4), row.real(5), row.real(6), row.real(7), row.real(8)};
   rollup.quality = static_cast<Quality>(row.integer(9));
@@ -73,6 +74,7 @@ RollupRows::Row RollupRows::row_from(const Statement& row) const {
     log::error(
         fmt::format("the rollup of series {} from {} on is damaged", found.series_id, format_iso8601(rollup.start)));
     rollup = {.start = rollup.start};
+    found.is_damaged = true;
   }
   if (!row.is_null(12)) {
     const auto state = database_.vault().open(counter_place(found.series_id, rollup.start), row.blob(12));

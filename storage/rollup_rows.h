@@ -20,6 +20,7 @@ class RollupRows {
   struct Row {
     std::uint32_t series_id = 0;
     Rollup rollup;
+    bool is_damaged = false;                ///< Its values could not be read.
     std::optional<Counter::State> counter;  ///< Where the counter stood at the end of the hour.
   };
   std::optional<Row> find(std::uint32_t series_id, Timestamp start);

@@ -407,13 +407,17 @@ ALTER TABLE series ADD COLUMN resolution REAL;
 
 int newest_schema() { return static_cast<int>(kMigrations.size()); }
 
-void migrate(Database& database, int to) {
+void require_known_schema(Database& database) {
   const auto found = static_cast<int>(database.pragma("user_version"));
-  if (found > newest_schema()) {
-    throw SqlError(SQLITE_NOTADB, fmt::format("the database has schema {}, this program knows {}; install the newer "
-                                              "wattd again or set the file aside",
-                                              found, newest_schema()));
-  }
+  if (found <= newest_schema()) return;
+  throw SqlError(SQLITE_NOTADB, fmt::format("the database has schema {}, this program knows {}; install the newer "
+                                            "wattd again or set the file aside",
+                                            found, newest_schema()));
+}
+
+void migrate(Database& database, int to) {
+  require_known_schema(database);
+  const auto found = static_cast<int>(database.pragma("user_version"));
   for (int version = found; version < to; ++version) {
     Transaction transaction(database);
     database.execute(kMigrations[version]);

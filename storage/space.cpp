@@ -7,6 +7,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <system_error>
 
 namespace wattd::storage {
 
@@ -29,6 +30,15 @@ std::int64_t free_bytes(const std::string& path) {
   struct statvfs info{};
   if (::statvfs(path.c_str(), &info) != 0) return 0;
   return static_cast<std::int64_t>(info.f_bavail) * static_cast<std::int64_t>(info.f_frsize);
+}
+
+Result<void> sync_file(const std::string& path) {
+  const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  const bool done = file >= 0 && ::fsync(file) == 0;
+  const auto why = std::generic_category().message(errno);
+  if (file >= 0) ::close(file);
+  if (!done) return fail(ErrorKind::retry, path + " cannot be synced: " + why);
+  return {};
 }
 
 std::int64_t file_bytes(const std::string& path) {

@@ -2,6 +2,8 @@
 #include <cstdint>
 #include <string>
 
+#include "telemetry/error.h"
+
 namespace wattd::storage {
 
 /// A file of nothing, kept so that it can be given up when the disk is full: deleting from a database takes space, too.
@@ -22,6 +24,8 @@ class Ballast {
 
 /// Bytes that a user may still write to the file system of `path`.
 std::int64_t free_bytes(const std::string& path);
+/// Brings a file, or the names in a directory, to the disk. Errors: retry.
+Result<void> sync_file(const std::string& path);
 /// 0 for a file that is not there.
 std::int64_t file_bytes(const std::string& path);
 

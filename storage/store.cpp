@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <charconv>
 #include <filesystem>
+#include <fstream>
 
 #include "storage/blocks.h"
 #include "storage/resealing.h"
@@ -53,12 +54,41 @@ std::string database_path(const std::string& directory, int number) {
   return (std::filesystem::path(directory) / (number == 1 ? "wattd.db" : fmt::format("wattd-{}.db", number))).string();
 }
 
-/// Opens, checks and migrates one candidate; throws SqlError when it is not to be used.
+/// A file that says that a database was found to be damaged while it was in use: much of it is never read at a start.
+std::string damage_marker(const std::string& path) { return path + ".damaged"; }
+
+std::vector<Cursor> load_cursors(Database& database) {
+  Statement row(database, "SELECT sink_id, settled_seq, sent_seq FROM cursors");
+  std::vector<Cursor> cursors;
+  while (row.step()) {
+    cursors.push_back(
+        {row.text(0), static_cast<std::uint64_t>(row.integer(1)), static_cast<std::uint64_t>(row.integer(2))});
+  }
+  return cursors;
+}
+
+/// Opens, checks and migrates one candidate, and looks at every table that is read at a start; throws SqlError when it
+/// is not to be used, and leaves it untouched then.
 void try_open(const std::string& path, const Vault& vault) {
+  std::ifstream marker(damage_marker(path));
+  if (std::string why; std::getline(marker, why)) throw SqlError(SQLITE_CORRUPT, why);
   Database database(path, Database::Mode::writer, vault);
+  database.leave_log();
+  require_known_schema(database);
+  if (database.pragma("user_version") >= 2) {
+    if (const auto missing = missing_key(database)) throw SqlError(SQLITE_NOTADB, *missing);
+  }
   configure_writer(database);
   migrate(database);
   require_keys(database);
+  const Ring ring(database);
+  const DeadLetters letters(database);
+  const Held held(database);
+  Catalogue catalogue(database);
+  (void)load_devices(database), (void)load_series(database), (void)load_rules(database);
+  (void)load_active_alerts(database), (void)load_cursors(database);
+  for (const auto* table : {"chunks", "rollup_pending", "corrections", "outbox", "rollups_hourly", "rollups_daily"})
+    Statement(database, fmt::format("SELECT 1 FROM {} LIMIT 1", table)).step();
 }
 
 /// The connection as the one writer needs it, before anything else asks it.
@@ -124,7 +154,8 @@ void Store::note_others(const std::string& used, const std::vector<std::string>&
     set_aside_ += path + " is not in use: a newer one stands beside it";
   }
   if (set_aside_.empty()) return;
-  set_aside_ += fmt::format("; readings go to {}. wattctl db merge unites them, after db salvage where one is damaged", used);
+  set_aside_ +=
+      fmt::format("; readings go to {}. wattctl db merge unites them, after db salvage where one is damaged", used);
   log::error(set_aside_, {{"DATABASE", used}});
 }
 
@@ -143,6 +174,7 @@ Store::Store(Options options)
   sql_ = std::make_unique<Statements>(database_);
   adopt_zone();
   load_usage();
+  remove_unfinished_backups(backup_directory());
   ballast_.keep();
 }
 
@@ -153,17 +185,22 @@ void Store::load_usage() {
   usage_.key = options_.vault.current();
   load_next_pending();
   backed_up_on_ = load_text(database_, "backed_up_on");
-  newest_at_open_ = from_unix_us(std::max<std::int64_t>(ring_.state().tail_to_us, 0));
+  seen_at_open_ = newest_clock();
+  usage_.database_bytes = used_bytes(database_);
+  refresh_usage();
+}
+
+Timestamp Store::newest_reading() {
+  auto newest_at = from_unix_us(std::max<std::int64_t>(ring_.state().tail_to_us, 0));
   Statement device(database_, "SELECT device_key FROM devices");
   Statement newest(database_, "SELECT to_at FROM chunks WHERE chunk_id BETWEEN ? AND ? ORDER BY chunk_id DESC LIMIT 1");
   while (device.step()) {
     const auto key = static_cast<std::uint32_t>(device.integer(0));
     newest.bind(chunk_id(key, 0)).bind(chunk_id(key, INT64_MAX));
-    if (newest.step()) newest_at_open_ = std::max(newest_at_open_, newest.time(0));
+    if (newest.step()) newest_at = std::max(newest_at, newest.time(0));
     newest.reset();
   }
-  usage_.database_bytes = used_bytes(database_);
-  refresh_usage();
+  return newest_at;
 }
 
 void Store::refresh_usage() {
@@ -178,15 +215,34 @@ void Store::refresh_usage() {
   usage_.held_lost = held_.state().lost;
 }
 
+/// Deletes the rollups that can be computed anew: of each device, those that reach into the time of its chunks.
+void Store::forget_rollups_of_chunks() {
+  const auto floor = from_unix_us(load_number(database_, "raw_floor"));
+  Statement device(database_, "SELECT device_key FROM devices");
+  Statement first(database_, "SELECT min(chunk_id) FROM chunks WHERE chunk_id BETWEEN ? AND ?");
+  constexpr auto kWhere = " WHERE start>? AND series_id IN (SELECT series_id FROM series WHERE device_key=?)";
+  Statement hours(database_, std::string("DELETE FROM rollups_hourly") + kWhere);
+  Statement days(database_, std::string("DELETE FROM rollups_daily") + kWhere);
+  while (device.step()) {
+    const auto key = static_cast<std::uint32_t>(device.integer(0));
+    first.bind(chunk_id(key, 0)).bind(chunk_id(key, INT64_MAX));
+    if (first.step() && !first.is_null(0)) {
+      const auto from = from_unix_us((first.integer(0) - chunk_id(key, 0)) * 1000);
+      const auto kept = floor - std::chrono::microseconds{1};
+      hours.bind(std::max(from - std::chrono::hours{1}, kept)).bind(device.integer(0)).run();
+      days.bind(std::max(from - std::chrono::hours{25}, kept)).bind(device.integer(0)).run();
+    }
+    first.reset();
+  }
+}
+
 void Store::adopt_zone() {
   if (load_text(database_, "zone") == options_.zone) return;
   // Every hour for which there are readings is computed anew, in slices; older rollups stay as they were.
   Transaction transaction(database_);
-  for (const auto* table : {"rollups_hourly", "rollups_daily"}) {
-    Statement(database_, fmt::format("DELETE FROM {} WHERE start>=?", table))
-        .bind(load_number(database_, "raw_floor"))
-        .run();
-  }
+  // What waits for its rollups waits under the old zone's hours and days: chunks tell the new ones.
+  database_.execute("DELETE FROM rollup_pending");
+  forget_rollups_of_chunks();
   Statement wait(database_, "INSERT OR IGNORE INTO rollup_pending VALUES (?,?,?)");
   Statement chunk(database_, "SELECT chunk_id, to_at FROM chunks");
   while (chunk.step()) {
@@ -204,6 +260,10 @@ void Store::write_dead_letters(const std::vector<DeadLetter>& letters, const Boo
     const auto received = letter.message.received;
     if (!has(letter.message.received_quality, Quality::clock_unsynced)) {
       letters_.put(letter, received, {});
+      continue;
+    }
+    if (boot.known) {  // it became known while this one was on its way
+      letters_.put(letter, received - boot.assumed + *boot.known, {});
       continue;
     }
     // All of a boot's letters count from the same beginning, whichever start of the program they came to.
@@ -297,6 +357,7 @@ Result<std::uint64_t> Store::write(const Group& group, bool keep) {
   } catch (const SqlError& problem) {
     undo();
     is_full_ = problem.is_out_of_space();
+    if (problem.to_error().kind == ErrorKind::corrupt) mark_damaged(problem);
     return std::unexpected(problem.to_error());
   }
 }
@@ -337,14 +398,13 @@ Result<void> Store::change_alert(const Alert& alert) {
   return {};
 }
 
-std::vector<Cursor> Store::cursors() {
-  Statement row(database_, "SELECT sink_id, settled_seq, sent_seq FROM cursors");
-  std::vector<Cursor> cursors;
-  while (row.step()) {
-    cursors.push_back(
-        {row.text(0), static_cast<std::uint64_t>(row.integer(1)), static_cast<std::uint64_t>(row.integer(2))});
-  }
-  return cursors;
+std::vector<Cursor> Store::cursors() { return load_cursors(database_); }
+
+void Store::mark_damaged(const SqlError& problem) {
+  std::ofstream(damage_marker(path_)) << problem.what() << '\n';
+  log::error(
+      fmt::format("{} is damaged ({}); the next start leaves it as it is and begins a new one", path_, problem.what()),
+      {{"DATABASE", path_}});
 }
 
 }  // namespace wattd::storage

@@ -31,10 +31,10 @@ struct Options {
   std::chrono::days raw_retention{90};
   std::chrono::days hourly_retention{365};
   std::chrono::days daily_retention{5 * 365 + 1};
-  std::int64_t limit_bytes = INT64_MAX;            ///< All of it together, copies included; they go first.
-  std::string backup_directory;  ///< Empty: `backups` within the directory.
-  std::size_t backups = 7;       ///< Daily copies that are kept; 0 for none.
-  bool waits_for_clock = false;  ///< Nothing is old before know_clock() was called.
+  std::int64_t limit_bytes = INT64_MAX;  ///< All of it together, copies included; they go first.
+  std::string backup_directory;          ///< Empty: `backups` within the directory.
+  std::size_t backups = 7;               ///< Daily copies that are kept; 0 for none.
+  bool waits_for_clock = false;          ///< Nothing is old before know_clock() was called.
   CompactionPolicy compaction = {};
   Vault vault = {};  ///< Seals what is written; without keys it stays plain.
   bool operator==(const Options&) const = default;
@@ -89,8 +89,9 @@ class Store {
   Result<void> know_clock(const Boot& boot);
   /// When the machine began to run, if that was known in this boot; for the next start of the program.
   std::optional<Timestamp> known_boot(const std::string& boot_id);
-  /// The newest reading there was when the database was opened.
-  Timestamp newest_at_open() const { return newest_at_open_; }
+  /// What a clock that was trusted said last before the database was opened, to within an hour; where none ever was,
+  /// the stamp of the newest reading.
+  Timestamp seen_at_open() const { return seen_at_open_; }
 
   /// Does a slice of the work that may wait: chunks, rollups, retention. True when there is more.
   Result<bool> maintain(Timestamp now);
@@ -141,6 +142,8 @@ class Store {
   void expire_old(Timestamp now);
   void load_next_pending();
   Timestamp clock_for_expiry(Timestamp now) const;
+  Timestamp newest_clock();
+  Timestamp newest_reading();
   bool is_round_due(Timestamp now) const;
   /// Makes room after a commit failed for want of it: gives up the ballast, then the oldest raw data.
   /// True when something was given up, so that another try is worth it.
@@ -151,6 +154,8 @@ class Store {
   std::int64_t room_for_backups() const;
   bool is_log_pinned();
   void adopt_zone();
+  void forget_rollups_of_chunks();
+  void mark_damaged(const SqlError& problem);
   void load_usage();
   void refresh_usage();
   std::uint64_t settled_everywhere();
@@ -174,7 +179,7 @@ class Store {
   std::unique_ptr<Backup> backup_;
   std::string backed_up_on_;  ///< The date of the last scheduled copy.
   std::chrono::steady_clock::time_point opened_at_ = std::chrono::steady_clock::now();
-  Timestamp newest_at_open_{};  ///< The newest reading there was.
+  Timestamp seen_at_open_{};  ///< What the clock said last that is known to be past.
   std::optional<Timestamp> last_round_at_;
   std::optional<Timestamp> last_expiry_at_;
   std::optional<Timestamp> last_checkpoint_at_;

@@ -15,6 +15,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
+constexpr const char* kClockSeen = "clock_seen";
 constexpr auto kGrace = 1min;           // after an hour's end, for what is on its way
 constexpr auto kBetweenRounds = 10min;  // so that a stream of late readings does not wear the flash
 constexpr std::int64_t kSparePages = 64;
@@ -43,6 +44,7 @@ Result<void> Store::in_transaction(Work work) {
     ring_.restore(ring);
     held_.restore(held);
     usage_ = usage;
+    if (problem.to_error().kind == ErrorKind::corrupt) mark_damaged(problem);
     return std::unexpected(problem.to_error());
   }
 }
@@ -54,7 +56,8 @@ bool Store::is_round_due(Timestamp now) const {
   if (ring.tail_cells == 0) return ring.last_seq - ring.compacted_seq > 10'000;  // nothing but receipts
   if (last_round_at_ && now >= *last_round_at_ && now - *last_round_at_ < kBetweenRounds) return false;
   // When the newest reading's hour has ended, or the first minute of it is there and the hour before is whole.
-  const auto newest = calendar_.hour_of(from_unix_us(ring.tail_to_us));
+  // A stamp in the future, which an untrusted clock lets pass, must not hold up the rest.
+  const auto newest = calendar_.hour_of(std::min(from_unix_us(ring.tail_to_us), now));
   if (newest.to + kGrace <= now) return true;
   return from_unix_us(ring.tail_from_us) < newest.from && newest.from + kGrace <= now;
 }
@@ -86,7 +89,7 @@ Timestamp Store::clock_for_expiry(Timestamp now) const {
   // A clock that nobody vouches for may be years ahead: time is then what has passed since the newest reading.
   const auto passed =
       std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - opened_at_);
-  return std::min(now, newest_at_open_ + passed);
+  return std::min(now, seen_at_open_ + passed);
 }
 
 void Store::load_next_pending() {
@@ -103,6 +106,12 @@ void Store::expire_old(Timestamp now) {
   usage_.expired_unsent += expired.unsent;
   usage_.expired_unarchived += expired.unarchived;
   more_to_expire_ = expired.more;
+  if (clock_is_known_) save(database_, kClockSeen, to_unix_us(now));
+}
+
+Timestamp Store::newest_clock() {
+  const auto seen = load_number(database_, kClockSeen, -1);
+  return seen < 0 ? newest_reading() : from_unix_us(seen);
 }
 
 Result<void> Store::know_clock(const Boot& boot) {
@@ -151,12 +160,10 @@ Result<bool> Store::maintain(Timestamp now) {
     return true;
   }
   if (is_resealing_) {
-    auto done = in_transaction([&] {
-      reseal_some(database_, letters_);
-      is_resealing_ = is_resealing(database_);
-    });
+    auto done = in_transaction([&] { reseal_some(database_, letters_); });
     if (!done) return std::unexpected(done.error());
-    usage_.is_resealing = is_resealing_;
+    is_resealing_ = usage_.is_resealing = is_resealing(database_);
+    if (!is_resealing_) letters_.count(), held_.count();
     return true;
   }
   back_up(now);
@@ -190,11 +197,17 @@ Result<void> Store::begin_backup(const std::string& path) {
   try {
     const auto directory = std::filesystem::path(path).parent_path();
     std::filesystem::create_directories(directory);
+    if (std::filesystem::equivalent(directory, options_.directory))
+      return fail(ErrorKind::permanent,
+                  directory.string() + " is where the database itself lies; name another directory");
+    if (std::filesystem::exists(path) && !is_dated_backup(path, backup_directory()))
+      return fail(ErrorKind::permanent, path + " exists already; give another name, or remove it");
     const auto needed = database_.pragma("page_count") * database_.pragma("page_size");
     if (directory == backup_directory()) {
       prune_backups(directory, std::max<std::size_t>(options_.backups, 1), room_for_backups() - needed);
       if (room_for_backups() < needed)
-        return fail(ErrorKind::permanent, fmt::format("[storage] limit leaves no room for a copy of {} MB", needed >> 20));
+        return fail(ErrorKind::permanent,
+                    fmt::format("[storage] limit leaves no room for a copy of {} MB", needed >> 20));
     }
     if (free_bytes(directory) < needed + options_.ballast_bytes)
       return fail(ErrorKind::permanent, fmt::format("{} has no room for {} MB", directory.string(), needed >> 20));
@@ -228,8 +241,7 @@ void Store::back_up(Timestamp now) {
   try {
     if (!backup_->step(kBackupPages)) return;
     log::info("the database was copied to " + backup_->path());
-    if (backup_->path() == backup_path(now))
-      prune_backups(backup_directory(), options_.backups, room_for_backups());
+    if (backup_->path() == backup_path(now)) prune_backups(backup_directory(), options_.backups, room_for_backups());
   } catch (const std::exception& problem) {
     usage_.backup_problem = problem.what();
     log::warning(fmt::format("a backup was not made: {}", problem.what()));
@@ -240,12 +252,16 @@ void Store::back_up(Timestamp now) {
 
 bool Store::has_no_space() {
   const auto pages = database_.pragma("page_count") - database_.pragma("freelist_count");
-  const bool at_its_limit = pages + kSparePages >= database_.pragma("max_page_count");
-  return at_its_limit || free_bytes(options_.directory) < kLeastFree;
+  if (pages + kSparePages >= database_.pragma("max_page_count")) return true;
+  // Free pages within the file help against a full disk as much as deleting more of it would.
+  const auto spare = database_.pragma("freelist_count") * database_.pragma("page_size");
+  return free_bytes(options_.directory) < kLeastFree && spare < kLeastFree;
 }
 
 bool Store::relieve(Timestamp now) {
   const bool lighter = ballast_.give_up();
+  // Copies go before what they are copies of; the newest one stays.
+  if (free_bytes(options_.directory) < kLeastFree) prune_backups(backup_directory(), 1, INT64_MAX);
   Expired expired;
   const auto done = in_transaction([&] {
     ring_.drop(std::min(settled_everywhere(), ring_.state().compacted_seq));

@@ -94,7 +94,9 @@ void GatewayClock::follow(std::int64_t began_us, std::int64_t since_boot_us) {
   const auto step = began_us - began_us_.load(std::memory_order_relaxed);
   if (std::abs(step) < us(kStep)) return;
   steps_.fetch_add(1, std::memory_order_relaxed);
-  const bool slowly = step < 0 && -step <= us(kSlewed);
+  // Stamps may be ahead of the wall clock still, from a step before: what counts is how far they are from it now.
+  const auto ahead = began_at(since_boot_us) - began_us;
+  const bool slowly = ahead > 0 && ahead <= us(kSlewed);
   // From where stamps are now, half of what passes is lost until they meet the wall clock.
   if (slowly) slewed_us_.store(began_at(since_boot_us) + since_boot_us / 2, std::memory_order_relaxed);
   else slewed_us_.store(INT64_MIN, std::memory_order_relaxed);

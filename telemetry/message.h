@@ -43,6 +43,8 @@ enum class Rejection {
   upstream_rejected,  ///< A sink refused it for good.
 };
 std::string_view to_string(Rejection reason);
+/// Errors: parse_error for a name that nobody knows.
+Rejection rejection_from(std::string_view name);
 
 /// A message that was refused: kept verbatim with the reason, listed, and replayable.
 struct DeadLetter {

@@ -105,6 +105,31 @@ def test_a_copy_is_made_while_it_runs_and_can_be_put_back(plant, broker, tmp_pat
     assert gateway.local_samples() == 481
 
 
+def test_a_merge_deletes_nothing_that_the_daemon_keeps(plant, broker):
+    gateway = Gateway(plant, mqtt_config(broker, 1000), ready=False)
+    gateway.path.write_text(gateway.path.read_text().replace("[storage]\n", '[storage]\nraw_retention = "1000d"\nhourly_retention = "1000d"\n'))
+    gateway.start()
+    gateway.wait_connected()
+    old = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(days=200)
+    publish(broker.port, [("devices/OLD/telemetry", json.dumps({"device_id": "OLD", "timestamp": (old + datetime.timedelta(hours=6 * i)).isoformat(),
+                                                                "power": i})) for i in range(48)])
+    gateway.wait_committed(48)
+    copy = plant.directory / "copy.db"
+    gateway.ctl("db", "backup", copy)
+    refused = gateway.ctl("db", "backup", gateway.directory / "data" / "wattd.db", check=False)
+    assert refused.returncode == 1 and "where the database itself lies" in refused.stderr
+    publish(broker.port, [("devices/OLD/telemetry", "not JSON")])
+    wait_until(lambda: gateway.status()["storage"]["dead_letters"] == 1, what="the payload is a dead letter")
+    gateway.stop()
+    data = gateway.directory / "data"
+    (data / "wattd.db").rename(plant.directory / "other.db")
+    copy.rename(data / "wattd.db")
+    assert gateway.ctl("db", "merge", plant.directory / "other.db", "--directory", data).stdout.startswith("0 readings")
+    gateway.start()
+    assert gateway.local_samples() == 48
+    assert gateway.status()["storage"]["dead_letters"] == 1, "refused messages come along"
+
+
 def test_a_zone_that_nobody_knows_is_refused_with_its_line(plant, tmp_path):
     config = tmp_path / "wattd.toml"
     config.write_text('[site]\nzone = "Europe/Berlln"\n')

@@ -379,6 +379,48 @@ TEST_F(StoreTest, writes_nothing_of_a_group_it_refuses) {
   EXPECT_EQ(range(kNoon, kNoon + 1s).size(), 1u);
 }
 
+TEST_F(StoreTest, sets_a_database_aside_whichever_of_its_tables_is_damaged) {
+  std::vector<std::pair<std::string, std::int64_t>> roots;
+  std::vector<Reading> readings;
+  for (int i = 0; i < 3000; ++i) readings.push_back(wide(kNoon + i * 10s, i));
+  for (int i = 0; i < 3000; i += 500) commit({readings.begin() + i, readings.begin() + i + 500});
+  settle(kNoon + 24h);
+  {
+    Database database(store->path(), Database::Mode::reader);
+    Statement row(database, "SELECT name, rootpage FROM sqlite_master WHERE type='table' AND name NOT LIKE 'sqlite%'");
+    while (row.step()) roots.emplace_back(row.text(0), row.integer(1));
+  }
+  store.reset();
+  const auto path = directory + "/wattd.db";
+  const auto sound = directory + "/sound";
+  std::filesystem::copy_file(path, sound);
+  for (const auto& [table, page] : roots) {
+    SCOPED_TRACE(table);
+    for (const auto& entry : std::filesystem::directory_iterator(directory)) {
+      if (entry.path().filename().string().starts_with("wattd")) std::filesystem::remove(entry.path());
+    }
+    std::filesystem::copy_file(sound, path);
+    {
+      std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+      file.seekp((page - 1) * 1024);
+      file << std::string(1024, '\x5A');
+    }
+    // At the start, or at the next one after what is damaged was needed.
+    for (int start = 0; start < 3; ++start) {
+      open();
+      Group group{.devices = {{.id = "D1", .name = "D1", .type = "bulb", .version = 1}}};
+      group.readings = {reading(kNoon + 48h + start * 1s, 1)};
+      (void)store->commit(group);
+      for (auto more = store->maintain(kNoon + 96h); more && *more;) more = store->maintain(kNoon + 96h);
+    }
+    open();
+    EXPECT_EQ(commit({reading(kNoon + 50h, 1)}) > 0, true);
+    if (store->path() != path) {
+      EXPECT_NE(store->set_aside().find("wattd.db"), std::string::npos);
+    }
+  }
+}
+
 TEST_F(StoreTest, leaves_a_database_it_cannot_read_and_collects_beside_it) {
   store.reset();
   const auto path = directory + "/wattd.db";

@@ -229,6 +229,44 @@ TEST_F(SealedTest, seals_anew_what_was_plain_or_sealed_with_an_older_key) {
   }
 }
 
+TEST_F(SealedTest, begins_anew_when_keys_change_places_while_it_seals) {
+  open(vault_of(kOld));
+  store->set_sinks({"slow"});
+  fill(kNoon);
+  settle(kNoon + 30h);
+  const auto was = told(kNoon);
+  for (int slices = 0; slices < 12; ++slices) {
+    open(vault_of(kNew + "\n" + kOld));
+    store->set_sinks({"slow"});
+    for (int i = 0; i < slices; ++i) ASSERT_TRUE(store->maintain(kNoon + 30h));  // then the power goes
+    open(vault_of(kOld + "\n" + kNew));
+    store->set_sinks({"slow"});
+    settle(kNoon + 30h);
+    EXPECT_FALSE(store->usage().is_resealing);
+    store.reset();
+    open(vault_of(kOld));
+    ASSERT_TRUE(store->set_aside().empty()) << store->set_aside();
+    EXPECT_EQ(told(kNoon), was);
+    EXPECT_TRUE(inspect(store->path(), store->vault())->problems.empty());
+    expect_all_sealed_with(store->vault().current());
+  }
+}
+
+TEST_F(SealedTest, keeps_dead_letters_within_their_bound) {
+  store = std::make_unique<Store>(Options{
+      .directory = directory, .dead_letter_bytes = 5000, .ballast_bytes = 0, .backups = 0, .vault = vault_of(kNew)});
+  for (int i = 0; i < 300; ++i) {
+    Group group;
+    group.dead_letters.push_back({.message = {.source = "m", .topic = "t", .payload = "{}", .received = kNoon}});
+    ASSERT_TRUE(store->commit(group));
+  }
+  Database database(store->path(), Database::Mode::reader);
+  Statement sum(database, "SELECT sum(length(payload) + length(topic)), count(*) FROM dead_letters");
+  ASSERT_TRUE(sum.step());
+  EXPECT_LE(sum.integer(0), 5000);
+  EXPECT_EQ(sum.integer(1), store->usage().dead_letters);
+}
+
 TEST_F(SealedTest, merges_a_database_that_was_sealed_with_an_older_key) {
   open(vault_of(kOld));
   fill(kNoon);

@@ -124,6 +124,18 @@ TEST_F(GatewayClockTest, takes_another_step_while_it_still_makes_up_for_one) {
   EXPECT_EQ(clock.steps(), 3u);
 }
 
+TEST_F(GatewayClockTest, runs_on_when_it_is_stepped_forward_a_little_while_it_makes_up_for_a_step_back) {
+  machine.synchronised = true;
+  clock.set_trust({});
+  machine.wall -= 30min;
+  pass(60s);
+  machine.wall += 10min;
+  pass(30min);
+  machine.wall += 10min;
+  pass(60min);
+  EXPECT_EQ(clock.stamp().at, machine.wall);
+}
+
 TEST(ThisMachine, says_the_same_of_both_clocks_twice) {
   const ThisMachine machine;
   const auto a = machine.read();
