@@ -1,8 +1,10 @@
 #include "storage/store.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <sqlite3.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
@@ -131,9 +133,11 @@ std::string Store::open_usable() {
   std::vector<std::string> unusable;
   for (const auto number : candidates) {
     const auto path = database_path(options_.directory, number);
+    // For the daemon alone from its first byte on: the log takes its mode from it.
+    if (const int file = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600); file >= 0) ::close(file);
+    ::chmod(path.c_str(), 0600);
     try {
       try_open(path, options_.vault);
-      ::chmod(path.c_str(), 0600);
       note_others(path, unusable);
       return path;
     } catch (const SqlError& problem) {
