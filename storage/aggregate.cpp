@@ -104,7 +104,7 @@ void Reader::add_energy(const Place& place, TimeRange range, const std::optional
 }
 
 std::vector<Rollup> Reader::raw_buckets(const Place& place, TimeRange range, const Step& step, TimeRange whole,
-                                        const std::optional<Block>& tail) {
+                                        const std::optional<Block>& tail, std::vector<std::int64_t>* stamps) {
   // Samples come in order of time, and so do buckets; what a counter counted may belong to earlier ones.
   std::vector<Rollup> buckets;
   auto bucket = TimeRange{};
@@ -134,6 +134,7 @@ std::vector<Rollup> Reader::raw_buckets(const Place& place, TimeRange range, con
         auto& rollup = bucket_at(from_unix_us(block.at_us[row]));
         rollup.add(*value);
         rollup.quality |= column.quality(row) | block.quality(row);
+        if (stamps != nullptr) stamps->push_back(block.at_us[row]);
       }
     }
     return true;
@@ -232,8 +233,13 @@ std::vector<Rollup> Reader::hourly_buckets(const Place& place, TimeRange range, 
   for (const auto& hour : compute) {
     const auto start = calendar_.hour_of(hour.from).from;
     hours.erase(start);
-    for (const auto& rollup : raw_buckets(place, hour, Step::hours(), hour, tail))
+    std::vector<std::int64_t> stamps;
+    for (auto& rollup : raw_buckets(place, hour, Step::hours(), hour, tail, &stamps)) {
+      std::vector<std::int64_t> gaps;
+      add_gaps(stamps, gaps);
+      rollup.coverage = coverage_of(stamps, hour, usual_gap(gaps));
       hours.emplace(rollup.start, std::pair(rollup, hour));
+    }
   }
   count_energy_anew(place, range, tail, hours);
   std::vector<Rollup> buckets;
@@ -291,7 +297,7 @@ Result<std::vector<Rollup>> Reader::aggregate(const Series& series, TimeRange as
     } else {
       const auto wants = [&](std::uint32_t id) { return id == place->series_id; };
       const auto tail = history_.tail_of(place->device_key, kAlways, wants);
-      buckets = raw_buckets(*place, range, step, range, tail);
+      buckets = raw_buckets(*place, range, step, range, tail, nullptr);
     }
     if (buckets.size() > limit) buckets.resize(limit);
     return buckets;

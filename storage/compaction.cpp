@@ -37,12 +37,14 @@ class Round {
         wait_(database, "INSERT OR IGNORE INTO rollup_pending VALUES (?,?,?)"),
         history_(database),
         delete_chunk_(database, "DELETE FROM chunks WHERE chunk_id=?"),
-        correct_(database, "INSERT INTO corrections (series_id, at, was, became, recorded_at) VALUES (?,?,?,?,?)") {}
+        correct_(database, "INSERT INTO corrections (series_id, at, was, became, recorded_at) VALUES (?,?,?,?,?)"),
+        oldest_(database, "SELECT min(chunk_id) FROM chunks WHERE chunk_id BETWEEN ? AND ?") {}
 
   Compacted run();
 
  private:
   void gather();
+  Timestamp floor_of(std::uint32_t device_key);
   void store(Block& block);
   void store_day(Block piece, TimeRange day);
   std::vector<StoredChunk> to_be_merged(const Block& piece, TimeRange day);
@@ -55,9 +57,10 @@ class Round {
   const CompactionPolicy& policy_;
   Timestamp now_;
   Timestamp raw_floor_;
+  Timestamp floor_{};  ///< Of the device at hand.
   Statement put_chunk_, is_taken_, before_, wait_;
   History history_;
-  Statement delete_chunk_, correct_;
+  Statement delete_chunk_, correct_, oldest_;
   std::uint64_t first_seq_ = 0;
   std::map<std::uint32_t, Block> devices_;
   std::set<std::pair<Timestamp, Timestamp>> touched_;  ///< Hours of the device at hand.
@@ -103,7 +106,21 @@ Compacted Round::run() {
   return done_;
 }
 
+/// Before this some of the device's readings may have been deleted: rollups are only added to.
+Timestamp Round::floor_of(std::uint32_t device_key) {
+  // What is deleted of a device is deleted from its beginning on: behind its first chunk all is there.
+  auto floor = raw_floor_;
+  oldest_.bind(chunk_id(device_key, 0)).bind(chunk_id(device_key, INT64_MAX));
+  if (oldest_.step() && !oldest_.is_null(0)) {
+    const auto first = from_unix_us((oldest_.integer(0) - chunk_id(device_key, 0)) * 1000);
+    floor = std::min(floor, calendar_.hour_of(first).to);
+  }
+  oldest_.reset();
+  return floor;
+}
+
 void Round::store(Block& block) {
+  floor_ = floor_of(block.device_key);
   sort_by_time(block, [&](const Correction& correction) { correct(correction); });
   for (std::size_t from = 0; from < block.rows();) {
     const auto day = calendar_.day_of(from_unix_us(block.at_us[from]));
@@ -140,7 +157,7 @@ std::vector<StoredChunk> Round::to_be_merged(const Block& piece, TimeRange day) 
 }
 
 void Round::store_day(Block piece, TimeRange day) {
-  if (from_unix_us(piece.at_us.front()) < raw_floor_) add_to_kept(database_, calendar_, clip(piece, {{}, raw_floor_}));
+  if (from_unix_us(piece.at_us.front()) < floor_) add_to_kept(database_, calendar_, clip(piece, {{}, floor_}));
   auto first_seq = first_seq_;
   auto last_seq = done_.last_seq;
   Block merged{.device_key = piece.device_key};
@@ -200,7 +217,7 @@ void Round::correct(const Correction& correction) {
 void Round::roll_up_touched(std::uint32_t device_key) {
   std::vector<TimeRange> ended;
   for (const auto& [from, to] : touched_) {
-    if (from < raw_floor_) continue;
+    if (from < floor_) continue;
     if (to + kGrace <= now_) ended.push_back({from, to});
     else wait_.bind(std::int64_t{device_key}).bind(from).bind(to).run();
   }

@@ -132,7 +132,7 @@ class Reader {
 
   TimeRange bucket_of(Timestamp at, const Step& step, TimeRange range) const;
   std::vector<Rollup> raw_buckets(const Place& place, TimeRange range, const Step& step, TimeRange whole,
-                                  const std::optional<Block>& tail);
+                                  const std::optional<Block>& tail, std::vector<std::int64_t>* stamps);
   std::vector<Rollup> hourly_buckets(const Place& place, TimeRange range, const Step& step);
   std::vector<TimeRange> hours_to_compute(const Place& place, TimeRange range, const std::optional<Block>& tail);
   void add_energy(const Place& place, TimeRange range, const std::optional<Block>& tail,

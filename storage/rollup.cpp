@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 #include <map>
+#include <set>
 
 #include "storage/rollup_rows.h"
 #include "storage/state.h"
@@ -43,25 +44,8 @@ struct Walk {
 
 std::int64_t usual_interval(const std::map<Timestamp, Hour>& hours) {
   std::vector<std::int64_t> gaps;
-  for (const auto& [start, hour] : hours) {
-    for (std::size_t i = 1; i < hour.at_us.size(); ++i) gaps.push_back(hour.at_us[i] - hour.at_us[i - 1]);
-  }
-  if (gaps.empty()) return 0;
-  const auto middle = gaps.begin() + std::ssize(gaps) / 2;
-  std::ranges::nth_element(gaps, middle);
-  return *middle;
-}
-
-/// A sample stands for the time to the next one, unless that is long in coming.
-double coverage_of(const Hour& hour, std::int64_t interval) {
-  if (hour.at_us.empty()) return 0;
-  const auto length = (hour.range.to - hour.range.from).count();
-  if (interval == 0) interval = length;
-  const auto span = [&](std::int64_t gap) { return gap <= kStillOneInterval * interval ? gap : interval; };
-  auto covered = std::min(hour.at_us.front() - to_unix_us(hour.range.from), interval);
-  for (std::size_t i = 1; i < hour.at_us.size(); ++i) covered += span(hour.at_us[i] - hour.at_us[i - 1]);
-  covered += std::min(to_unix_us(hour.range.to) - hour.at_us.back(), interval);
-  return std::min(1.0, static_cast<double>(covered) / static_cast<double>(length));
+  for (const auto& [start, hour] : hours) add_gaps(hour.at_us, gaps);
+  return usual_gap(gaps);
 }
 
 class HourlyRollups {
@@ -147,7 +131,7 @@ void HourlyRollups::write(Walk& walk, Hour& hour, std::int64_t interval) {
   std::optional<Rollup> old;
   if (const auto row = rows_.find(walk.series.series_id, rollup.start)) old = row->rollup;
   if (hour.touched) {
-    rollup.coverage = coverage_of(hour, interval);
+    rollup.coverage = coverage_of(hour.at_us, hour.range, interval);
   } else if (old) {
     old->milli = rollup.milli;
     old->quality |= rollup.quality;
@@ -238,6 +222,28 @@ void Rollup::add(const Rollup& later) {
   count += later.count;
 }
 
+void add_gaps(std::span<const std::int64_t> at_us, std::vector<std::int64_t>& gaps) {
+  for (std::size_t i = 1; i < at_us.size(); ++i) gaps.push_back(at_us[i] - at_us[i - 1]);
+}
+
+std::int64_t usual_gap(std::vector<std::int64_t>& gaps) {
+  if (gaps.empty()) return 0;
+  const auto middle = gaps.begin() + std::ssize(gaps) / 2;
+  std::ranges::nth_element(gaps, middle);
+  return *middle;
+}
+
+double coverage_of(std::span<const std::int64_t> at_us, TimeRange range, std::int64_t interval) {
+  if (at_us.empty()) return 0;
+  const auto length = (range.to - range.from).count();
+  if (interval == 0) interval = length;
+  const auto span = [&](std::int64_t gap) { return gap <= kStillOneInterval * interval ? gap : interval; };
+  auto covered = std::min(at_us.front() - to_unix_us(range.from), interval);
+  for (std::size_t i = 1; i < at_us.size(); ++i) covered += span(at_us[i] - at_us[i - 1]);
+  covered += std::min(to_unix_us(range.to) - at_us.back(), interval);
+  return std::min(1.0, static_cast<double>(covered) / static_cast<double>(length));
+}
+
 std::vector<SeriesRules> load_series_rules(Database& database, std::uint32_t device_key) {
   Statement row(database,
                 "SELECT series_id, ifnull(measurand,''), ifnull(modulus,0), ifnull(most_an_hour,0), "
@@ -270,6 +276,8 @@ void roll_up_day(Database& database, std::uint32_t device_key, TimeRange day) {
 
 void add_to_kept(Database& database, const Calendar& calendar, const Block& late) {
   RollupRows rows(database, RollupRows::Table::hourly);
+  std::set<Timestamp> days;
+  for (const auto us : late.at_us) days.insert(calendar.day_of(from_unix_us(us)).from);
   for (const auto& column : late.columns) {
     for (std::size_t row = 0; row < late.rows(); ++row) {
       const auto value = column.has(row) ? column.values.number(row) : std::nullopt;
@@ -278,9 +286,11 @@ void add_to_kept(Database& database, const Calendar& calendar, const Block& late
       auto kept =
           rows.find(column.series_id, hour).value_or(RollupRows::Row{column.series_id, {.start = hour}, false, {}});
       kept.rollup.add(*value);
+      kept.rollup.quality |= column.quality(row) | late.quality(row);
       rows.put(kept);
     }
   }
+  for (const auto day : days) roll_up_day(database, late.device_key, calendar.day_of(day));
 }
 
 void roll_up(Database& database, const Calendar& calendar, std::uint32_t device_key, std::vector<TimeRange> hours,

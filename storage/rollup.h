@@ -26,6 +26,14 @@ struct Rollup {
   void add(const Rollup& later);
 };
 
+/// The times between stamps that follow each other.
+void add_gaps(std::span<const std::int64_t> at_us, std::vector<std::int64_t>& gaps);
+/// The usual one of them; 0 when there is none. Reorders them.
+std::int64_t usual_gap(std::vector<std::int64_t>& gaps);
+/// The share of a range that samples stand for, 0 to 1: each for the time to the next one, unless that is long in
+/// coming: then for one usual interval.
+double coverage_of(std::span<const std::int64_t> at_us, TimeRange range, std::int64_t interval);
+
 /// What is known of a series that a rollup has to know.
 struct SeriesRules {
   std::uint32_t series_id = 0;
