@@ -1,12 +1,13 @@
 """A gateway whose clock is wrong at first, or is set while it runs. The wall clock is faketime's, the monotonic one the machine's."""
 import datetime
 import json
+import pathlib
 import time
 
 from plant import Gateway, VictoriaMetrics, mqtt_config, sink_config, wait_until
 from test_way_of_a_reading import publish
 
-FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"
+FAKETIME = str(next(pathlib.Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")))
 TOPIC = "devices/D1/telemetry"
 
 
