@@ -54,7 +54,8 @@ void check_clock(Findings& findings) {
     findings.good("clock", fmt::format("synchronised, estimated error {} us", kernel.esterror));
   } else {
     findings.warn("clock", "the kernel does not say that it is synchronised",
-                  "run an NTP client (apt install chrony, whose rtcsync has to stay in its configuration) or, on an isolated plant with a battery-backed clock, say "
+                  "run an NTP client (apt install chrony, whose rtcsync has to stay in its configuration) or, on an "
+                  "isolated plant with a battery-backed clock, say "
                   "trust = \"rtc\" in [clock]");
   }
 }
