@@ -8,12 +8,11 @@ WATTD_STORAGE_DAYS shortens the month of signals for a quick look.
 import json
 import os
 import pathlib
-import signal
-import socket
 import subprocess
 import time
 import urllib.request
 
+from footprint import ready_ms
 from plant import BUILD, Broker, Gateway, Plant, free_port, mqtt_config, wait_until
 from report import Directory, file_system, median, report
 
@@ -172,22 +171,7 @@ def restart(directory: pathlib.Path, data: pathlib.Path):
         broker = Broker(plant)
         gateway = Gateway(plant, mqtt_config(broker), ready=False)
         data.rename(gateway.directory / "data")
-        times = []
-        for number in range(7):
-            path = directory / f"notify{number}"
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
-                listener.bind(str(path))
-                listener.settimeout(30)
-                began = time.monotonic()
-                child = subprocess.Popen([BUILD / "wattd", "--config", gateway.path], env={**os.environ, "NOTIFY_SOCKET": str(path)},
-                                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-                while b"READY=1" not in listener.recv(4096):
-                    pass
-                times.append((time.monotonic() - began) * 1000)
-                time.sleep(.5)
-                child.kill()
-                child.wait()
-        times.sort()
+        times = sorted(ready_ms(gateway, directory, number, subprocess.Popen.kill) for number in range(7))
         report("storage.restart", times[-1], "ms", p50=round(median(times), 1), target=300, after="kill -9")
     finally:
         plant.close()

@@ -8,6 +8,7 @@
 
 #include "cli/commands.h"
 #include "config/secret.h"
+#include "storage/candidates.h"
 #include "storage/care.h"
 #include "storage/directory_lock.h"
 #include "storage/resealing.h"

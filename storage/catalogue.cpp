@@ -175,4 +175,14 @@ std::vector<Alert> load_active_alerts(Database& database) {
   return alerts;
 }
 
+std::vector<Cursor> load_cursors(Database& database) {
+  Statement row(database, "SELECT sink_id, settled_seq, sent_seq FROM cursors");
+  std::vector<Cursor> cursors;
+  while (row.step()) {
+    cursors.push_back(
+        {row.text(0), static_cast<std::uint64_t>(row.integer(1)), static_cast<std::uint64_t>(row.integer(2))});
+  }
+  return cursors;
+}
+
 }  // namespace wattd::storage

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "storage/database.h"
+#include "storage/group.h"
 #include "telemetry/device.h"
 #include "telemetry/reading.h"
 #include "telemetry/rule.h"
@@ -71,5 +72,7 @@ std::vector<Series> load_series(Database& database);
 std::vector<Rule> load_rules(Database& database);
 /// Alerts that are open or acknowledged.
 std::vector<Alert> load_active_alerts(Database& database);
+/// What each sink still owes.
+std::vector<Cursor> load_cursors(Database& database);
 
 }  // namespace wattd::storage

@@ -9,6 +9,7 @@
 #include "storage/envelope.h"
 #include "storage/reals.h"
 #include "storage/segment_v1.h"
+#include "storage/value_bytes.h"
 
 namespace wattd::storage {
 namespace {
@@ -37,17 +38,6 @@ void write_value(ByteWriter& out, const Value& value) {
     case Kind::truth: return out.byte(std::get<bool>(value));
     default: return out.text(std::get<std::string>(value));
   }
-}
-
-Value read_value(ByteReader& in, Kind kind) {
-  switch (kind) {
-    case Kind::real: return in.real();
-    case Kind::whole: return in.zigzag_varint();
-    case Kind::truth: return in.byte() != 0;
-    case Kind::text: return in.text();
-    case Kind::mixed: break;
-  }
-  throw BadBytes(fmt::format("a value has the unknown kind {}", static_cast<int>(kind)));
 }
 
 /// The places with which every value is a decimal, at least `least`; -1 when there are none.
@@ -127,13 +117,6 @@ void read_values(ByteReader& in, std::uint8_t head, Column& column, std::size_t 
 void write_qualities(ByteWriter& out, const std::vector<Quality>& qualities) {
   out.byte(qualities.empty() ? 0 : 1);
   for (const auto quality : qualities) out.varint(static_cast<std::uint16_t>(quality));
-}
-
-std::vector<Quality> read_qualities(ByteReader& in, std::size_t rows) {
-  if (in.byte() == 0) return {};
-  std::vector<Quality> qualities(rows, Quality::good);
-  for (auto& quality : qualities) quality = static_cast<Quality>(in.varint() & 0xFFFF);
-  return qualities;
 }
 
 void write_presence(ByteWriter& out, const Column& column) {

@@ -5,29 +5,12 @@
 #include <algorithm>
 
 #include "storage/bytes.h"
+#include "storage/value_bytes.h"
 
 namespace wattd::storage {
 namespace {
 
 constexpr std::size_t kMaxCells = 4u << 20;
-
-Value read_value(ByteReader& in, Kind kind) {
-  switch (kind) {
-    case Kind::real: return in.real();
-    case Kind::whole: return in.zigzag_varint();
-    case Kind::truth: return in.byte() != 0;
-    case Kind::text: return in.text();
-    case Kind::mixed: break;
-  }
-  throw BadBytes(fmt::format("a value has the unknown kind {}", static_cast<int>(kind)));
-}
-
-std::vector<Quality> read_qualities(ByteReader& in, std::size_t count) {
-  if (in.byte() == 0) return {};
-  std::vector<Quality> qualities(count, Quality::good);
-  for (auto& quality : qualities) quality = static_cast<Quality>(in.varint() & 0xFFFF);
-  return qualities;
-}
 
 Column read_column(ByteReader in, std::uint32_t series_id, std::size_t readings) {
   Column column{.series_id = series_id};

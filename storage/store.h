@@ -62,9 +62,6 @@ struct Usage {
   std::string relief;  ///< What was given up for want of space, and why; empty when nothing is.
 };
 
-/// The database that a store would look at first: the one with the highest number. It need not exist.
-std::string newest_database(const std::string& directory);
-
 /// The one writer of the database. A commit that returned is on the disk, power cut or not.
 /// Threads: one. Others read through a Reader of their own.
 class Store {

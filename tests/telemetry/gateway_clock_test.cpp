@@ -138,9 +138,11 @@ TEST_F(GatewayClockTest, runs_on_when_it_is_stepped_forward_a_little_while_it_ma
 
 TEST(ThisMachine, says_the_same_of_both_clocks_twice) {
   const ThisMachine machine;
-  const auto a = machine.read();
-  const auto b = machine.read();
-  if (!a || !b) GTEST_SKIP() << "the machine is too busy to read two clocks at one instant";
+  // A busy machine may not come to read both clocks at one instant at once.
+  std::optional<Machine::Time> a;
+  std::optional<Machine::Time> b;
+  while (!a) a = machine.read();
+  while (!b) b = machine.read();
   EXPECT_LT(std::chrono::abs((a->wall - a->since_boot) - (b->wall - b->since_boot)), 50ms);
   EXPECT_EQ(machine.boot_id().size(), 36u);
   EXPECT_GT(build_date(), kNoon - 24h * 365);

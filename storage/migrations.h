@@ -1,0 +1,10 @@
+#pragma once
+
+namespace wattd::storage {
+
+// docs/formats/schema.md explains every table. Times are microseconds UTC; an entry here is never edited
+// once released, a change is a new entry.
+extern const char* const kSchema1;
+extern const char* const kSchema2;
+
+}  // namespace wattd::storage
