@@ -127,6 +127,7 @@ void Daemon::apply(Settings settings) {
   const bool taken = pipeline_.change_and_wait(
       [fresh, this](pipeline::Pipeline& pipeline) {
         pipeline.registry().configure(fresh->registry, clock_.now());
+        pipeline.describe_series();
         if (const auto done =
                 pipeline.store().provision_rules(with_own_rules(fresh->rules, pipeline.store()), clock_.now());
             !done) {

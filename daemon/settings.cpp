@@ -89,6 +89,14 @@ void require_unique(const config::Table& root, std::string_view key, const std::
   }
 }
 
+/// What the profile says of a meter's counters, before what the configuration says of them.
+void add_counters(const drivers::modbus::MeterConfig& meter, pipeline::RegistryConfig& registry) {
+  for (const auto& row : meter.profile.registers) {
+    if (row.counter != CounterRules{})
+      registry.counters.insert(registry.counters.begin(), {meter.device_id, row.measurand, row.counter});
+  }
+}
+
 /// Every meter is a device, whether or not a [[devices]] table says more about it.
 void add_meters(const config::Table& root, Settings& settings) {
   std::set<std::string> polled;
@@ -97,6 +105,7 @@ void add_meters(const config::Table& root, Settings& settings) {
       if (!polled.insert(meter.device_id).second) {
         root.fail("buses", fmt::format("expected each device on one bus; {:?} is on two", meter.device_id));
       }
+      add_counters(meter, settings.registry);
       const auto& devices = settings.registry.devices;
       if (std::ranges::find(devices, meter.device_id, &Device::id) != devices.end()) continue;
       settings.registry.devices.push_back({.id = meter.device_id,

@@ -28,11 +28,16 @@ Pipeline::Pipeline(Options options, storage::Store& store, Registry& registry, c
       redeliveries_(store.recent_receipts(RedeliveryFilter::kKept)),
       tokens_at_(clock.monotonic()),
       usage_(store.usage()) {
-  store_.set_measurands(
-      [this](std::string_view device, std::string_view field) { return registry_.measurand_of(device, field); });
+  describe_series();
   for (const auto& series : store.series()) registry_.note_field(series.device_id, series.field);
   set_rules(store.rules());
   save_alerts(engine_.restore(store.active_alerts(), clock_.now()));
+}
+
+void Pipeline::describe_series() {
+  const auto told = store_.describe_series(
+      [this](std::string_view device, std::string_view field) { return registry_.facts_of(device, field); });
+  if (!told) log::error("what is known of counters could not be written down: " + told.error().message);
 }
 
 bool Pipeline::has_room() const { return backlog_.load(std::memory_order_relaxed) < options_.intake_capacity; }

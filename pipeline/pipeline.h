@@ -84,6 +84,8 @@ class Pipeline final : public drivers::Intake {
   storage::Store& store() { return store_; }
   Registry& registry() { return registry_; }
   const Registry& registry() const { return registry_; }
+  /// Tells the store what the registry knows of each series; after the registry has changed.
+  void describe_series();
   void set_rules(std::vector<Rule> rules) { save_alerts(engine_.set_rules(std::move(rules), clock_.now())); }
   /// Written with the next group: cheaper than a transaction of its own.
   void save_cursor(const storage::Cursor& cursor);

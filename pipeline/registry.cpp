@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <set>
 
+#include "config/counter.h"
 #include "telemetry/identity.h"
 #include "telemetry/log.h"
+#include "telemetry/measurand.h"
 #include "telemetry/reading.h"
 
 namespace wattd::pipeline {
@@ -16,97 +18,7 @@ constexpr std::size_t kMaxFieldsOfDevice = 1'000;
 constexpr std::size_t kMaxFields = 100'000;
 constexpr std::size_t kMaxDevices = 10'000;  // a publisher that invents ids must not fill the memory
 
-Device parse_device(const config::Table& table) {
-  Device device;
-  device.id = table.text("id");
-  if (!is_valid_device_id(device.id)) table.fail("id", "expected 1 to 50 printable characters without / + #");
-  device.name = table.text("name", device.id);
-  device.type = table.text("type", device.type);
-  device.tenant = table.text("tenant", device.tenant);
-  device.building = table.text("building", "");
-  device.location = table.text("location", "");
-  device.manufacturer = table.text("manufacturer", "");
-  device.model = table.text("model", "");
-  device.status = table.choice<DeviceStatus>("status",
-                                             {{"active", DeviceStatus::active},
-                                              {"inactive", DeviceStatus::inactive},
-                                              {"maintenance", DeviceStatus::maintenance}},
-                                             DeviceStatus::active);
-  device.stamp = table.choice<StampSource>(
-      "stamp", {{"device", StampSource::device}, {"arrival", StampSource::arrival}}, StampSource::device);
-  device.role = table.choice<MeterRole>(
-      "role", {{"main", MeterRole::main}, {"sub", MeterRole::sub}, {"virtual", MeterRole::virtual_meter}},
-      MeterRole::main);
-  device.parent_id = table.text("parent", "");
-  device.formula = table.text("formula", "");
-  if ((device.role == MeterRole::virtual_meter) == device.formula.empty()) {
-    table.fail("formula", "a virtual meter has a formula, and only a virtual one has");
-  }
-  device.enrichment = EnrichmentStatus::success;
-  device.origin = table.origin();
-  table.reject_unknown_keys();
-  return device;
-}
-
-FieldRule parse_field(const std::string& name, const config::Table& table) {
-  FieldRule rule{.name = name};
-  rule.type = table.choice<FieldType>("type",
-                                      {{"number", FieldType::number},
-                                       {"integer", FieldType::integer},
-                                       {"boolean", FieldType::boolean},
-                                       {"text", FieldType::text}},
-                                      FieldType::number);
-  rule.required = table.boolean("required", false);
-  if (table.has("min")) rule.min = table.number("min");
-  if (table.has("max")) rule.max = table.number("max");
-  if (rule.min && rule.max && *rule.min > *rule.max) table.fail("max", "expected at least min");
-  rule.measurand = table.text("measurand", "");
-  rule.unit = table.text("unit", "");
-  table.reject_unknown_keys();
-  return rule;
-}
-
-Schema parse_schema(const std::string& type, const config::Table& table) {
-  Schema schema{.device_type = type};
-  schema.version = table.text("version", schema.version);
-  schema.stamp_required = table.boolean("timestamp_required", false);
-  for (const auto& [name, field] : table.table("fields").named_tables())
-    schema.fields.push_back(parse_field(name, field));
-  table.reject_unknown_keys();
-  return schema;
-}
-
-void check_tree(const config::Table& root, const std::vector<Device>& devices) {
-  std::map<std::string, std::string> parent;
-  for (const auto& device : devices) {
-    if (!parent.emplace(device.id, device.parent_id).second) {
-      root.fail("devices", fmt::format("{} appears twice ({})", device.id, device.origin));
-    }
-  }
-  for (const auto& device : devices) {
-    std::set<std::string> above;
-    for (auto id = device.id; !id.empty(); id = parent.at(id)) {
-      if (!parent.contains(id)) root.fail("devices", fmt::format("{}: parent {} is not a device", device.origin, id));
-      if (!above.insert(id).second) root.fail("devices", fmt::format("{}: {} is above itself", device.origin, id));
-    }
-  }
-}
-
 }  // namespace
-
-RegistryConfig parse_registry(const config::Table& root) {
-  RegistryConfig registry;
-  const auto section = root.table("registry");
-  registry.auto_create = section.boolean("auto_create", true);
-  registry.default_type = section.text("default_type", registry.default_type);
-  registry.default_location = section.text("default_location", "");
-  section.reject_unknown_keys();
-  for (const auto& table : root.tables("devices")) registry.devices.push_back(parse_device(table));
-  check_tree(root, registry.devices);
-  for (const auto& [type, table] : root.table("schemas").named_tables())
-    registry.schemas.push_back(parse_schema(type, table));
-  return registry;
-}
 
 Registry::Registry(RegistryConfig config, std::vector<Device> stored, Timestamp now) {
   for (auto& device : stored) {
@@ -223,11 +135,21 @@ const Schema* Registry::schema_of(const std::string& device_type) const {
   return found == schemas_.end() ? nullptr : &found->second;
 }
 
-std::string Registry::measurand_of(std::string_view device_id, std::string_view field) const {
+std::optional<SeriesFacts> Registry::facts_of(std::string_view device_id, std::string_view field) const {
+  SeriesFacts facts;
   const auto device = devices_.find(std::string(device_id));
+  const bool is_provisioned = device != devices_.end() && !device->second.origin.empty();
+  if (is_provisioned && std::ranges::find(config_.devices, device_id, &Device::id) == config_.devices.end())
+    return std::nullopt;
   const auto* schema = device == devices_.end() ? nullptr : schema_of(device->second.type);
-  const auto* rule = schema == nullptr ? nullptr : schema->find(field);
-  return rule == nullptr ? std::string{} : rule->measurand;
+  if (const auto* rule = schema == nullptr ? nullptr : schema->find(field)) facts = {rule->measurand, rule->counter};
+  const auto measurand = find_measurand(facts.measurand.empty() ? field : std::string_view(facts.measurand));
+  for (const auto& counter : config_.counters) {
+    if (counter.device_id != device_id || !measurand || !measurand->counter) continue;
+    if (counter.field.empty() ? measurand->is_energy() : counter.field == field)
+      config::overlay(facts.counter, counter.rules);
+  }
+  return facts;
 }
 
 void Registry::note_reading(const std::string& id, Timestamp at) {

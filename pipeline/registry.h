@@ -15,6 +15,13 @@
 
 namespace wattd::pipeline {
 
+/// What is known of one counter of one device; it counts for more than what the device's type says.
+struct CounterOfDevice {
+  std::string device_id;
+  std::string field;  ///< Empty: all of its counters of energy.
+  CounterRules rules;
+};
+
 /// Devices and schemas as the configuration gives them.
 struct RegistryConfig {
   bool auto_create = true;               ///< A device unknown so far is born from its first message.
@@ -22,6 +29,7 @@ struct RegistryConfig {
   std::string default_location;
   std::vector<Device> devices;  ///< Provisioned ones.
   std::vector<Schema> schemas;
+  std::vector<CounterOfDevice> counters;
 };
 
 /// Reads [registry], [[devices]] and [schemas.TYPE]. Errors: throws config::ConfigError.
@@ -57,8 +65,9 @@ class Registry {
   /// The schema of a device type; null when there is none.
   const Schema* schema_of(const std::string& device_type) const;
 
-  /// What a field of a device measures by its type's schema; empty when that says nothing.
-  std::string measurand_of(std::string_view device_id, std::string_view field) const;
+  /// What the device's type and its own [[devices.counters]] say of a field; nothing for a device that has left the
+  /// configuration: what was known of it stays true.
+  std::optional<SeriesFacts> facts_of(std::string_view device_id, std::string_view field) const;
 
   /// Records to be written before the next readings.
   bool has_changes() const { return !changes_.empty(); }

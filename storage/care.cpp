@@ -33,11 +33,13 @@ void inspect_segments(Database& database, Inspection& found) {
 
 /// Whether everything that is sealed is sealed with a key that is here.
 void inspect_seals(Database& database, Inspection& found) {
-  constexpr std::array<std::pair<const char*, const char*>, 6> kPlaces{{{"held", "body"},
+  constexpr std::array<std::pair<const char*, const char*>, 8> kPlaces{{{"held", "body"},
                                                                         {"dead_letters", "payload"},
                                                                         {"rollups_hourly", "sealed"},
+                                                                        {"rollups_hourly", "summary"},
                                                                         {"rollups_hourly", "counter"},
                                                                         {"rollups_daily", "sealed"},
+                                                                        {"rollups_daily", "summary"},
                                                                         {"corrections", "was"}}};
   for (const auto& [table, column] : kPlaces) {
     std::map<Vault::Id, int> missing;

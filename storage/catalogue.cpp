@@ -2,10 +2,29 @@
 
 #include <fmt/format.h>
 
+#include <set>
+
 #include "storage/texts.h"
 #include "telemetry/measurand.h"
 
 namespace wattd::storage {
+namespace {
+
+/// The columns measurand, unit, modulus, most_an_hour and resolution.
+Statement& bind_facts(Statement& statement, const SeriesFacts& facts) {
+  const auto measurand = find_measurand(facts.measurand);
+  measurand ? statement.bind(facts.measurand).bind(measurand->unit) : statement.bind_null().bind_null();
+  for (const auto value : {facts.counter.modulus, facts.counter.most_an_hour, facts.counter.resolution})
+    value > 0 ? statement.bind(value) : statement.bind_null();
+  return statement;
+}
+
+bool is_counter(std::string_view name) {
+  const auto measurand = find_measurand(name);
+  return measurand && measurand->counter;
+}
+
+}  // namespace
 
 Catalogue::Catalogue(Database& database)
     : database_(database),
@@ -24,7 +43,9 @@ Catalogue::Catalogue(Database& database)
                   "enrichment_status=excluded.enrichment_status, version=excluded.version, origin=excluded.origin "
                   "RETURNING device_key"),
       put_version_(database, "INSERT OR IGNORE INTO device_versions VALUES (?,?,?,?,?,?,?)"),
-      put_series_(database, "INSERT INTO series (device_key, field, measurand, unit) VALUES (?,?,?,?)") {
+      put_series_(database,
+                  "INSERT INTO series (device_key, field, measurand, unit, modulus, most_an_hour, resolution) VALUES "
+                  "(?,?,?,?,?,?,?)") {
   Statement devices(database_, "SELECT device_id, device_key FROM devices");
   while (devices.step()) devices_.emplace(devices.text(0), static_cast<std::uint32_t>(devices.integer(1)));
   Statement series(database_, "SELECT device_key, field, series_id FROM series");
@@ -72,18 +93,47 @@ std::uint32_t Catalogue::series_of(std::uint32_t device_key, std::string_view de
   return id;
 }
 
-std::uint32_t Catalogue::add_series(std::uint32_t device_key, std::string_view device_id, std::string_view field) {
+std::optional<SeriesFacts> Catalogue::facts_of(std::string_view device_id, std::string_view field) const {
   // The device type's schema knows best; a field may also be called after its measurand.
-  auto name = measurand_of_ ? measurand_of_(device_id, field) : std::string{};
-  if (name.empty()) name = field;
-  const auto measurand = find_measurand(name);
+  auto facts = facts_of_ ? facts_of_(device_id, field) : SeriesFacts{};
+  if (!facts) return facts;
+  if (facts->measurand.empty()) facts->measurand = field;
+  if (!find_measurand(facts->measurand)) facts->measurand.clear();
+  return facts;
+}
+
+std::uint32_t Catalogue::add_series(std::uint32_t device_key, std::string_view device_id, std::string_view field) {
   put_series_.bind(std::int64_t{device_key}).bind(field);
-  measurand ? put_series_.bind(name).bind(measurand->unit) : put_series_.bind_null().bind_null();
-  put_series_.run();
+  bind_facts(put_series_, facts_of(device_id, field).value_or(SeriesFacts{})).run();
   const auto id = static_cast<std::uint32_t>(database_.last_insert_rowid());
   series_[device_key].series.emplace(std::string(field), id);
   added_.push_back({.device_key = device_key, .field = std::string(field)});
   return id;
+}
+
+std::vector<std::uint32_t> Catalogue::review_facts() {
+  struct Change {
+    std::int64_t series_id;
+    SeriesFacts facts;
+  };
+  std::vector<Change> changes;
+  std::set<std::uint32_t> devices;
+  Statement row(database_,
+                "SELECT series_id, device_key, device_id, field, ifnull(measurand,''), ifnull(modulus,0), "
+                "ifnull(most_an_hour,0), ifnull(resolution,0) FROM series JOIN devices USING (device_key)");
+  while (row.step()) {
+    const SeriesFacts known{.measurand = row.text(4), .counter = {row.real(5), row.real(6), row.real(7)}};
+    auto facts = facts_of(row.text(2), row.text(3));
+    if (!facts || facts == known) continue;
+    const bool counts = is_counter(facts->measurand);
+    if (counts != is_counter(known.measurand) || (counts && facts->counter != known.counter))
+      devices.insert(static_cast<std::uint32_t>(row.integer(1)));
+    changes.push_back({row.integer(0), *std::move(facts)});
+  }
+  Statement update(database_,
+                   "UPDATE series SET measurand=?, unit=?, modulus=?, most_an_hour=?, resolution=? WHERE series_id=?");
+  for (const auto& change : changes) bind_facts(update, change.facts).bind(change.series_id).run();
+  return {devices.begin(), devices.end()};
 }
 
 void Catalogue::roll_back() {

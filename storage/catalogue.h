@@ -10,6 +10,7 @@
 #include "telemetry/device.h"
 #include "telemetry/reading.h"
 #include "telemetry/rule.h"
+#include "telemetry/schema.h"
 
 namespace wattd::storage {
 
@@ -29,9 +30,13 @@ class Catalogue {
   /// Writes a device's record, and a new version row when `device.version` is new.
   void put(const Device& device);
   std::uint32_t key_of(std::string_view device_id) const;
-  /// Says what a field measures: the name of a measurand, empty for none. Asked once for each new series.
-  using MeasurandOf = std::function<std::string(std::string_view device_id, std::string_view field)>;
-  void set_measurands(MeasurandOf measurand_of) { measurand_of_ = std::move(measurand_of); }
+  /// Says what is known of a field of a device; nothing when what was known before holds.
+  using FactsOf = std::function<std::optional<SeriesFacts>(std::string_view device_id, std::string_view field)>;
+  /// Asked from now on for each new series.
+  void set_facts(FactsOf facts_of) { facts_of_ = std::move(facts_of); }
+  /// Asks about every series there is and writes down what is new. Within a transaction.
+  /// Returns the devices with a counter whose differences mean something else now.
+  std::vector<std::uint32_t> review_facts();
   /// The series of one field; a new one is added with its measurand and unit. `place` is the field's place in its
   /// reading: devices say the same fields in the same order, so that nothing has to be looked up.
   std::uint32_t series_of(std::uint32_t device_key, std::string_view device_id, std::string_view field,
@@ -53,12 +58,13 @@ class Catalogue {
     std::vector<std::pair<std::string, std::uint32_t>> in_order;  ///< As the last readings said them.
   };
   std::uint32_t add_series(std::uint32_t device_key, std::string_view device_id, std::string_view field);
+  std::optional<SeriesFacts> facts_of(std::string_view device_id, std::string_view field) const;
 
   Database& database_;
   TextMap<std::uint32_t> devices_;
   std::unordered_map<std::uint32_t, Fields> series_;
   std::vector<Added> added_;
-  MeasurandOf measurand_of_;
+  FactsOf facts_of_;
   Statement put_device_;
   Statement put_version_;
   Statement put_series_;

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "storage/chunk.h"
+#include "storage/retention.h"
 #include "storage/rollup.h"
 #include "storage/segment.h"
 #include "storage/state.h"
@@ -27,7 +28,6 @@ class Round {
         calendar_(calendar),
         policy_(policy),
         now_(now),
-        raw_floor_(from_unix_us(load_number(database, "raw_floor"))),
         put_chunk_(database,
                    "INSERT INTO chunks (chunk_id, to_at, first_seq, last_seq, head, body) VALUES (?,?,?,?,?,?)"),
         is_taken_(database, "SELECT 1 FROM chunks WHERE chunk_id=?"),
@@ -37,14 +37,12 @@ class Round {
         wait_(database, "INSERT OR IGNORE INTO rollup_pending VALUES (?,?,?)"),
         history_(database),
         delete_chunk_(database, "DELETE FROM chunks WHERE chunk_id=?"),
-        correct_(database, "INSERT INTO corrections (series_id, at, was, became, recorded_at) VALUES (?,?,?,?,?)"),
-        oldest_(database, "SELECT min(chunk_id) FROM chunks WHERE chunk_id BETWEEN ? AND ?") {}
+        correct_(database, "INSERT INTO corrections (series_id, at, was, became, recorded_at) VALUES (?,?,?,?,?)") {}
 
   Compacted run();
 
  private:
   void gather();
-  Timestamp floor_of(std::uint32_t device_key);
   void store(Block& block);
   void store_day(Block piece, TimeRange day);
   std::vector<StoredChunk> to_be_merged(const Block& piece, TimeRange day);
@@ -56,11 +54,10 @@ class Round {
   const Calendar& calendar_;
   const CompactionPolicy& policy_;
   Timestamp now_;
-  Timestamp raw_floor_;
   Timestamp floor_{};  ///< Of the device at hand.
   Statement put_chunk_, is_taken_, before_, wait_;
   History history_;
-  Statement delete_chunk_, correct_, oldest_;
+  Statement delete_chunk_, correct_;
   std::uint64_t first_seq_ = 0;
   std::map<std::uint32_t, Block> devices_;
   std::set<std::pair<Timestamp, Timestamp>> touched_;  ///< Hours of the device at hand.
@@ -106,21 +103,8 @@ Compacted Round::run() {
   return done_;
 }
 
-/// Before this some of the device's readings may have been deleted: rollups are only added to.
-Timestamp Round::floor_of(std::uint32_t device_key) {
-  // What is deleted of a device is deleted from its beginning on: behind its first chunk all is there.
-  auto floor = raw_floor_;
-  oldest_.bind(chunk_id(device_key, 0)).bind(chunk_id(device_key, INT64_MAX));
-  if (oldest_.step() && !oldest_.is_null(0)) {
-    const auto first = from_unix_us((oldest_.integer(0) - chunk_id(device_key, 0)) * 1000);
-    floor = std::min(floor, calendar_.hour_of(first).to);
-  }
-  oldest_.reset();
-  return floor;
-}
-
 void Round::store(Block& block) {
-  floor_ = floor_of(block.device_key);
+  floor_ = raw_floor_of(database_, calendar_, block.device_key);
   sort_by_time(block, [&](const Correction& correction) { correct(correction); });
   for (std::size_t from = 0; from < block.rows();) {
     const auto day = calendar_.day_of(from_unix_us(block.at_us[from]));

@@ -7,6 +7,7 @@ namespace wattd::storage {
 namespace {
 
 constexpr int kBusyTimeoutMs = 5000;
+constexpr std::size_t kMostIdle = 48;  // of a few kB each
 
 [[noreturn]] void raise(sqlite3* handle, int code, std::string_view doing) {
   const char* why = handle != nullptr ? sqlite3_errmsg(handle) : sqlite3_errstr(code);
@@ -35,18 +36,15 @@ bool SqlError::is_out_of_space() const {
          code == SQLITE_IOERR_SHMSIZE || code == SQLITE_IOERR_SHMMAP;
 }
 
-void Statement::Finalize::operator()(sqlite3_stmt* statement) const { sqlite3_finalize(statement); }
+void FinalizeStatement::operator()(sqlite3_stmt* statement) const { sqlite3_finalize(statement); }
 
-Statement::Statement(Database& database, std::string_view sql) : database_(database.handle()) {
-  sqlite3_stmt* statement = nullptr;
-  const int code = sqlite3_prepare_v3(database_, sql.data(), static_cast<int>(sql.size()), SQLITE_PREPARE_PERSISTENT,
-                                      &statement, nullptr);
-  if (code != SQLITE_OK) raise(database_, code, sql);
-  statement_.reset(statement);
-}
+Statement::Statement(Database& database, std::string_view sql)
+    : database_(database), statement_(database.prepare(sql)) {}
+
+Statement::~Statement() { database_.keep(std::move(statement_)); }
 
 void Statement::check(int code) const {
-  if (code != SQLITE_OK) raise(database_, code, sqlite3_sql(statement_.get()));
+  if (code != SQLITE_OK) raise(database_.handle(), code, sqlite3_sql(statement_.get()));
 }
 
 Statement& Statement::bind(std::int64_t value) {
@@ -86,7 +84,7 @@ bool Statement::step() {
   if (code == SQLITE_ROW) return true;
   if (code == SQLITE_DONE) return false;
   const std::string sql = sqlite3_sql(statement_.get());
-  const std::string why = sqlite3_errmsg(database_);
+  const std::string why = sqlite3_errmsg(database_.handle());
   reset();
   throw SqlError(code, fmt::format("{}: {} ({})", sql, why, sqlite3_errstr(code)));
 }
@@ -148,6 +146,28 @@ Database::Database(const std::string& path, Mode mode, Vault vault) : vault_(std
 
 Database::~Database() = default;
 
+Prepared Database::prepare(std::string_view sql) {
+  if (const auto known = idle_.find(sql); known != idle_.end()) {
+    auto statement = std::move(known->second);
+    idle_.erase(known);
+    return statement;
+  }
+  sqlite3_stmt* statement = nullptr;
+  const int code = sqlite3_prepare_v3(handle(), sql.data(), static_cast<int>(sql.size()), SQLITE_PREPARE_PERSISTENT,
+                                      &statement, nullptr);
+  if (code != SQLITE_OK) raise(handle(), code, sql);
+  return Prepared(statement);
+}
+
+void Database::keep(Prepared statement) {
+  const std::string_view sql = sqlite3_sql(statement.get());
+  // What a pragma does may be done while it is prepared.
+  if (idle_.size() >= kMostIdle || sql.starts_with("PRAGMA")) return;
+  sqlite3_reset(statement.get());
+  sqlite3_clear_bindings(statement.get());
+  idle_.try_emplace(std::string(sql), std::move(statement));
+}
+
 void Database::leave_log() { sqlite3_db_config(handle_.get(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr); }
 
 void Database::execute(const std::string& sql) {
@@ -178,13 +198,7 @@ std::int64_t Database::last_insert_rowid() const { return sqlite3_last_insert_ro
 
 void Database::release_memory() { sqlite3_db_release_memory(handle_.get()); }
 
-Transaction::Transaction(Database& database) : database_(database) {
-  if (!database_.begin_) {
-    database_.begin_ = std::make_unique<Statement>(database_, "BEGIN IMMEDIATE");
-    database_.commit_ = std::make_unique<Statement>(database_, "COMMIT");
-  }
-  database_.begin_->run();
-}
+Transaction::Transaction(Database& database) : database_(database) { Statement(database_, "BEGIN IMMEDIATE").run(); }
 
 Transaction::~Transaction() {
   if (!open_) return;
@@ -196,7 +210,7 @@ Transaction::~Transaction() {
 }
 
 void Transaction::commit() {
-  database_.commit_->run();
+  Statement(database_, "COMMIT").run();
   open_ = false;
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -30,11 +31,20 @@ struct SqlError : std::runtime_error {
 
 class Database;
 
-/// A prepared statement. Bind from left to right, then step.
-/// Threads: its Database's.
+struct FinalizeStatement {
+  void operator()(sqlite3_stmt* statement) const;
+};
+using Prepared = std::unique_ptr<sqlite3_stmt, FinalizeStatement>;
+
+/// A prepared statement. Bind from left to right, then step. When it goes, the Database keeps what was prepared for the
+/// next one of the same text.
+/// Threads: its Database's, which outlives it.
 class Statement {
  public:
   Statement(Database& database, std::string_view sql);
+  ~Statement();
+  Statement(const Statement&) = delete;
+  Statement& operator=(const Statement&) = delete;
 
   Statement& bind(std::int64_t value);
   Statement& bind(double value);
@@ -68,11 +78,8 @@ class Statement {
  private:
   void check(int code) const;
 
-  struct Finalize {
-    void operator()(sqlite3_stmt* statement) const;
-  };
-  sqlite3* database_;
-  std::unique_ptr<sqlite3_stmt, Finalize> statement_;
+  Database& database_;
+  Prepared statement_;
   int next_parameter_ = 1;
 };
 
@@ -109,11 +116,14 @@ class Database {
   struct Close {
     void operator()(sqlite3* handle) const;
   };
-  friend class Transaction;
+  friend class Statement;
+  Prepared prepare(std::string_view sql);
+  void keep(Prepared statement);
+
   Vault vault_;
   int log_pages_ = 0;
   std::unique_ptr<sqlite3, Close> handle_;
-  std::unique_ptr<Statement> begin_, commit_;
+  std::map<std::string, Prepared, std::less<>> idle_;  ///< By their text.
 };
 
 /// Rolls back unless told to commit.

@@ -6,5 +6,6 @@ namespace wattd::storage {
 // once released, a change is a new entry.
 extern const char* const kSchema1;
 extern const char* const kSchema2;
+extern const char* const kSchema3;
 
 }  // namespace wattd::storage

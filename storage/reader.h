@@ -137,9 +137,9 @@ class Reader {
   std::vector<TimeRange> hours_to_compute(const Place& place, TimeRange range, const std::optional<Block>& tail);
   void add_energy(const Place& place, TimeRange range, const std::optional<Block>& tail,
                   const std::function<void(const Increment&)>& visit);
-  using HoursOf = std::map<Timestamp, std::pair<Rollup, TimeRange>>;  ///< By their beginning, with what they cover.
-  void count_energy_anew(const Place& place, TimeRange range, const std::optional<Block>& tail, HoursOf& hours);
-  void add_days_without_hours(const Place& place, TimeRange range, HoursOf& hours);
+  struct Hours;  ///< Rollups by their beginning, with what they cover.
+  void count_energy_anew(const Place& place, TimeRange range, const std::optional<Block>& tail, Hours& hours);
+  void add_days_without_hours(const Place& place, TimeRange range, Hours& hours);
   std::optional<Timestamp> first_waiting(std::uint32_t device_key, const std::optional<Block>& tail);
   bool has_whole_hours(TimeRange range) const;
 

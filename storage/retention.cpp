@@ -138,4 +138,14 @@ Expired expire(Database& database, const Calendar& calendar, const RetentionPoli
   return expiry.result;
 }
 
+Timestamp raw_floor_of(Database& database, const Calendar& calendar, std::uint32_t device_key) {
+  // What is deleted of a device is deleted from its beginning on: behind its first chunk all is there.
+  const auto floor = from_unix_us(load_number(database, "raw_floor"));
+  Statement oldest(database, "SELECT min(chunk_id) FROM chunks WHERE chunk_id BETWEEN ? AND ?");
+  oldest.bind(chunk_id(device_key, 0)).bind(chunk_id(device_key, INT64_MAX));
+  if (!oldest.step() || oldest.is_null(0)) return floor;
+  const auto first = from_unix_us((oldest.integer(0) - chunk_id(device_key, 0)) * 1000);
+  return std::min(floor, calendar.hour_of(first).to);
+}
+
 }  // namespace wattd::storage

@@ -42,4 +42,8 @@ Expired expire(Database& database, const Calendar& calendar, const RetentionPoli
 /// Bytes of the pages that are in use.
 std::int64_t used_bytes(Database& database);
 
+/// Before this some of the device's readings may have been deleted: rollups of hours that begin earlier are kept as
+/// they are and only added to.
+Timestamp raw_floor_of(Database& database, const Calendar& calendar, std::uint32_t device_key);
+
 }  // namespace wattd::storage

@@ -2,14 +2,16 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "storage/bytes.h"
+#include "storage/rollup_bytes.h"
 #include "telemetry/log.h"
 
 namespace wattd::storage {
 namespace {
 
-constexpr const char* kColumns =
-    "series_id, start, count, min, max, sum, first, last, ifnull(coverage, 0), quality, energy, sealed";
+using namespace std::chrono_literals;
 
 const char* name_of(RollupRows::Table table) {
   return table == RollupRows::Table::hourly ? "rollups_hourly" : "rollups_daily";
@@ -19,28 +21,25 @@ Vault::Kind kind_of(RollupRows::Table table) {
   return table == RollupRows::Table::hourly ? Vault::Kind::hourly : Vault::Kind::daily;
 }
 
-std::string select(RollupRows::Table table, std::string_view where, bool with_counter = true) {
-  return fmt::format("SELECT {}{} FROM {} WHERE {}", kColumns,
-                     table == RollupRows::Table::hourly && with_counter ? ", counter" : ", NULL", name_of(table),
-                     where);
+std::string select(RollupRows::Table table, std::string_view columns, std::string_view where) {
+  return fmt::format("SELECT {} FROM {} WHERE {}", columns, name_of(table), where);
+}
+
+/// A row as it comes with its counter, which only hours have.
+std::string select_row(RollupRows::Table table, std::string_view where) {
+  const bool hourly = table == RollupRows::Table::hourly;
+  return select(table, hourly ? "start, summary, series_id, counter" : "start, summary, series_id, NULL", where);
 }
 
 std::string insert(RollupRows::Table table) {
   const bool hourly = table == RollupRows::Table::hourly;
   return fmt::format(
-      "INSERT OR REPLACE INTO {} (series_id, start, count, min, max, sum, first, last, coverage, quality, energy, "
-      "sealed{}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?{})",
+      "INSERT OR REPLACE INTO {} (series_id, start, count, min, max, sum, first, last, summary{}) "
+      "VALUES (?,?,0,0,0,0,0,0,?{})",
       name_of(table), hourly ? ", counter" : "", hourly ? ",?" : "");
 }
 
-/// What of a rollup is sealed: five doubles, then the energy where there is one.
-std::vector<std::uint8_t> encode_values(const Rollup& rollup) {
-  ByteWriter out;
-  for (const auto value : {rollup.min, rollup.max, rollup.sum, rollup.first, rollup.last}) out.real(value);
-  if (rollup.milli) out.zigzag_varint(*rollup.milli);
-  return std::move(out.bytes());
-}
-
+/// What schema 2 sealed of a rollup: five doubles, then the energy where there is one.
 void decode_values(std::span<const std::uint8_t> bytes, Rollup& rollup) {
   ByteReader in(bytes);
   for (auto* value : {&rollup.min, &rollup.max, &rollup.sum, &rollup.first, &rollup.last}) *value = in.real();
@@ -56,28 +55,50 @@ Vault::Place counter_place(std::uint32_t series_id, Timestamp start) {
 RollupRows::RollupRows(Database& database, Table table)
     : database_(database),
       table_(table),
-      find_(database, select(table, "series_id=? AND start=?")),
+      find_(database, select_row(table, "series_id=? AND start=?")),
       put_(database, insert(table)),
-      range_(database, select(table, "series_id=? AND start>=? AND start<? ORDER BY start", false)),
-      after_(database, select(table, "(series_id, start) > (?, ?) ORDER BY series_id, start LIMIT ?")) {}
+      range_(database, select(table, "start, summary", "series_id=? AND start>=? AND start<? ORDER BY start")),
+      after_(database, select_row(table, "(series_id, start) > (?, ?) ORDER BY series_id, start LIMIT ?")),
+      columns_(database,
+               select(table, "count, min, max, sum, first, last, ifnull(coverage, 0), quality, energy, sealed",
+                      "series_id=? AND start=?")) {}
 
-RollupRows::Row RollupRows::row_from(const Statement& row) const {
-  Row found{.series_id = static_cast<std::uint32_t>(row.integer(0)), .rollup = {}, .is_damaged = false, .counter = {}};
-  auto& rollup = found.rollup;
-  rollup = {row.time(1), row.integer(2), row.real(3), row.real(4), row.real(5), row.real(6), row.real(7), row.real(8)};
-  rollup.quality = static_cast<Quality>(row.integer(9));
-  if (!row.is_null(10)) rollup.milli = row.integer(10);
-  try {
-    const Vault::Place place{kind_of(table_), found.series_id, to_unix_us(rollup.start)};
-    if (!row.is_null(11)) decode_values(database_.vault().open(place, row.blob(11)), rollup);
-  } catch (const BadBytes&) {
-    log::error(
-        fmt::format("the rollup of series {} from {} on is damaged", found.series_id, format_iso8601(rollup.start)));
-    rollup = {.start = rollup.start};
-    found.is_damaged = true;
+/// A row of schema 2, whose numbers stand in columns of their own.
+void RollupRows::read_columns(const Vault::Place& place, Rollup& rollup) {
+  auto& row = columns_;
+  if (row.bind(place.a).bind(place.b).step()) {
+    rollup = {rollup.start, row.integer(0), row.real(1), row.real(2),
+              row.real(3),  row.real(4),    row.real(5), row.real(6)};
+    rollup.quality = static_cast<Quality>(row.integer(7));
+    if (!row.is_null(8)) rollup.milli = row.integer(8);
+    if (!row.is_null(9)) decode_values(database_.vault().open(place, row.blob(9)), rollup);
   }
-  if (!row.is_null(12)) {
-    const auto state = database_.vault().open(counter_place(found.series_id, rollup.start), row.blob(12));
+  row.reset();
+}
+
+/// False when it is damaged; it counts nothing then.
+bool RollupRows::read(std::uint32_t series_id, const Statement& row, Rollup& rollup) {
+  rollup.start = row.time(0);
+  const Vault::Place place{kind_of(table_), series_id, to_unix_us(rollup.start)};
+  const auto summary = row.blob(1);
+  try {
+    if (summary.empty()) read_columns(place, rollup);
+    else if (sealed_by(summary)) decode_rollup(database_.vault().open(place, summary), rollup);
+    else decode_rollup(summary, rollup);
+    return true;
+  } catch (const BadBytes& problem) {
+    log::error(fmt::format("the rollup of series {} from {} on is damaged: {}", series_id, format_iso8601(rollup.start),
+                           problem.what()));
+    rollup = {.start = rollup.start};
+    return false;
+  }
+}
+
+RollupRows::Row RollupRows::row_from(const Statement& row) {
+  Row found{.series_id = static_cast<std::uint32_t>(row.integer(2)), .rollup = {}, .is_damaged = false, .counter = {}};
+  found.is_damaged = !read(found.series_id, row, found.rollup);
+  if (!row.is_null(3)) {
+    const auto state = database_.vault().open(counter_place(found.series_id, found.rollup.start), row.blob(3));
     found.counter = decode_counter(state);
   }
   return found;
@@ -91,19 +112,13 @@ std::optional<RollupRows::Row> RollupRows::find(std::uint32_t series_id, Timesta
 }
 
 void RollupRows::put(const Row& row) {
-  const auto& rollup = row.rollup;
   const auto& vault = database_.vault();
-  const bool sealed = vault.seals();
-  put_.bind(std::int64_t{row.series_id}).bind(rollup.start).bind(rollup.count);
-  for (const auto value : {rollup.min, rollup.max, rollup.sum, rollup.first, rollup.last})
-    put_.bind(sealed ? 0 : value);
-  put_.bind(rollup.coverage).bind(std::int64_t{static_cast<std::uint16_t>(rollup.quality)});
-  rollup.milli && !sealed ? put_.bind(*rollup.milli) : put_.bind_null();
-  const Vault::Place place{kind_of(table_), row.series_id, to_unix_us(rollup.start)};
-  sealed ? put_.bind(std::span<const std::uint8_t>(vault.seal(place, encode_values(rollup)))) : put_.bind_null();
+  const Vault::Place place{kind_of(table_), row.series_id, to_unix_us(row.rollup.start)};
+  const auto summary = vault.seal(place, encode_rollup(row.rollup));
+  put_.bind(std::int64_t{row.series_id}).bind(row.rollup.start).bind(std::span(summary));
   if (table_ == Table::hourly && row.counter) {
-    const auto state = vault.seal(counter_place(row.series_id, rollup.start), encode_counter(*row.counter));
-    put_.bind(std::span<const std::uint8_t>(state));
+    const auto state = vault.seal(counter_place(row.series_id, row.rollup.start), encode_counter(*row.counter));
+    put_.bind(std::span(state));
   } else if (table_ == Table::hourly) {
     put_.bind_null();
   }
@@ -111,9 +126,11 @@ void RollupRows::put(const Row& row) {
 }
 
 std::vector<Rollup> RollupRows::range(std::uint32_t series_id, TimeRange range) {
+  constexpr std::int64_t kMostAtFirst = 10'000;
   std::vector<Rollup> rollups;
+  rollups.reserve(static_cast<std::size_t>(std::clamp<std::int64_t>((range.to - range.from) / 1h, 0, kMostAtFirst)));
   range_.bind(std::int64_t{series_id}).bind(range.from).bind(range.to);
-  while (range_.step()) rollups.push_back(row_from(range_).rollup);
+  while (range_.step()) (void)read(series_id, range_, rollups.emplace_back());
   range_.reset();
   return rollups;
 }
@@ -124,36 +141,6 @@ std::vector<RollupRows::Row> RollupRows::after(std::uint32_t series_id, Timestam
   while (after_.step()) rows.push_back(row_from(after_));
   after_.reset();
   return rows;
-}
-
-std::vector<std::uint8_t> encode_counter(const Counter::State& state) {
-  ByteWriter out;
-  const auto write = [&](const CounterReading& reading) {
-    out.zigzag_varint(to_unix_us(reading.at));
-    out.real(reading.value);
-  };
-  out.byte(static_cast<std::uint8_t>(state.accepted ? 1 + state.held.size() : 0));
-  if (state.accepted) write(*state.accepted);
-  for (const auto& held : state.held) write(held);
-  return std::move(out.bytes());
-}
-
-Counter::State decode_counter(std::span<const std::uint8_t> bytes) {
-  Counter::State state;
-  try {
-    ByteReader in(bytes);
-    const auto count = in.byte();
-    for (int i = 0; i < count; ++i) {
-      const auto at = from_unix_us(in.zigzag_varint());
-      const CounterReading reading{at, in.real()};
-      if (i == 0) state.accepted = reading;
-      else state.held.push_back(reading);
-    }
-  } catch (const BadBytes& problem) {
-    log::error(fmt::format("the state of a counter is damaged and begins anew: {}", problem.what()));
-    return {};
-  }
-  return state;
 }
 
 Counter::State counter_before(Database& database, std::uint32_t series_id, Timestamp at) {

@@ -9,8 +9,7 @@
 
 namespace wattd::storage {
 
-/// Rollups as they are stored, one table of them. Their values are sealed where there is a key; count, coverage and
-/// quality never are. Format: docs/formats/schema.md.
+/// Rollups as they are stored, one table of them, sealed where there is a key. Format: docs/formats/rollup.md.
 /// Threads: its Database's. Errors: throws SqlError.
 class RollupRows {
  public:
@@ -31,16 +30,14 @@ class RollupRows {
   std::vector<Row> after(std::uint32_t series_id, Timestamp start, int most);
 
  private:
-  Row row_from(const Statement& row) const;
+  Row row_from(const Statement& row);
+  bool read(std::uint32_t series_id, const Statement& row, Rollup& rollup);
+  void read_columns(const Vault::Place& place, Rollup& rollup);
 
   Database& database_;
   Table table_;
-  Statement find_, put_, range_, after_;
+  Statement find_, put_, range_, after_, columns_;
 };
-
-/// The stored state of a counter. Format: docs/formats/schema.md, "counter".
-std::vector<std::uint8_t> encode_counter(const Counter::State& state);
-Counter::State decode_counter(std::span<const std::uint8_t> bytes);
 
 /// The newest state that a counter had before an instant; an empty one when nothing is known.
 Counter::State counter_before(Database& database, std::uint32_t series_id, Timestamp at);

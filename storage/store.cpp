@@ -164,16 +164,37 @@ void Store::adopt_zone() {
   // What waits for its rollups waits under the old zone's hours and days: chunks tell the new ones.
   database_.execute("DELETE FROM rollup_pending");
   forget_rollups_of_chunks();
-  Statement wait(database_, "INSERT OR IGNORE INTO rollup_pending VALUES (?,?,?)");
-  Statement chunk(database_, "SELECT chunk_id, to_at FROM chunks");
-  while (chunk.step()) {
-    const auto key = device_of_chunk(chunk.integer(0));
-    const auto from = from_unix_us((chunk.integer(0) - chunk_id(key, 0)) * 1000);
-    for (auto hour = calendar_.hour_of(from); hour.from <= chunk.time(1); hour = calendar_.hour_of(hour.to))
-      wait.bind(std::int64_t{key}).bind(hour.from).bind(hour.to).run();
-  }
+  Statement device(database_, "SELECT device_key FROM devices");
+  while (device.step()) roll_up_anew(static_cast<std::uint32_t>(device.integer(0)), Timestamp::min());
   save(database_, "zone", std::string_view(options_.zone));
   transaction.commit();
+}
+
+/// Lets the hours that begin from an instant on, and for which a device has chunks, wait for their rollups.
+void Store::roll_up_anew(std::uint32_t device_key, Timestamp from) {
+  Statement wait(database_, "INSERT OR IGNORE INTO rollup_pending VALUES (?,?,?)");
+  Statement chunk(database_, "SELECT chunk_id, to_at FROM chunks WHERE chunk_id BETWEEN ? AND ?");
+  chunk.bind(chunk_id(device_key, 0)).bind(chunk_id(device_key, INT64_MAX));
+  while (chunk.step()) {
+    const auto first = from_unix_us((chunk.integer(0) - chunk_id(device_key, 0)) * 1000);
+    for (auto hour = calendar_.hour_of(first); hour.from <= chunk.time(1); hour = calendar_.hour_of(hour.to)) {
+      if (hour.from >= from) wait.bind(std::int64_t{device_key}).bind(hour.from).bind(hour.to).run();
+    }
+  }
+}
+
+Result<void> Store::describe_series(Catalogue::FactsOf facts_of) {
+  try {
+    catalogue_.set_facts(std::move(facts_of));
+    Transaction transaction(database_);
+    const auto devices = catalogue_.review_facts();
+    for (const auto key : devices) roll_up_anew(key, raw_floor_of(database_, calendar_, key));
+    transaction.commit();
+    if (!devices.empty()) load_next_pending();
+    return {};
+  } catch (const SqlError& problem) {
+    return std::unexpected(problem.to_error());
+  }
 }
 
 void Store::write_dead_letters(const std::vector<DeadLetter>& letters, const Boot& boot) {

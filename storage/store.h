@@ -110,8 +110,9 @@ class Store {
   std::vector<Cursor> cursors();
   /// The receipts of the newest groups, oldest first: at least `count`, if the newest 5,000 segments hold as many.
   std::vector<Receipt> recent_receipts(std::size_t count) { return ring_.recent_receipts(count); }
-  /// Says what a field measures, when a device first sends it.
-  void set_measurands(Catalogue::MeasurandOf measurand_of) { catalogue_.set_measurands(std::move(measurand_of)); }
+  /// Says what is known of each series, those to come included. Where a counter's rules have changed, the energy of
+  /// every hour whose readings are here is counted anew, in slices. Errors: as for commit(); what was known stays.
+  Result<void> describe_series(Catalogue::FactsOf facts_of);
   /// The sinks whose cursors hold segments back from being overwritten.
   void set_sinks(std::vector<std::string> sink_ids) { sink_ids_ = std::move(sink_ids); }
 
@@ -151,6 +152,7 @@ class Store {
   std::int64_t room_for_backups() const;
   bool is_log_pinned();
   void adopt_zone();
+  void roll_up_anew(std::uint32_t device_key, Timestamp from);
   void forget_rollups_of_chunks();
   void mark_damaged(const SqlError& problem);
   void load_usage();

@@ -15,6 +15,7 @@ struct CounterRules {
   double modulus = 0;       ///< Where it begins anew, such as 999999.99 + 0.01; never guessed.
   double most_an_hour = 0;  ///< Twice this is the most that is believed; from the fuse or the configuration.
   double resolution = 0;    ///< Its last digit; else told from the readings themselves.
+  bool operator==(const CounterRules&) const = default;
 };
 
 /// What a counter counted between two instants.

@@ -8,6 +8,9 @@ namespace wattd {
 struct Measurand {
   std::string_view unit;  ///< In the vocabulary's spelling; "1" for a pure number.
   bool counter = false;   ///< Grows for ever (energy, operating hours): its differences carry the meaning.
+
+  /// In thousandths of whose unit an hour's use is measured: kWh of W, kvarh of var, kVAh of VA.
+  bool is_energy() const { return unit == "kWh" || unit == "kvarh" || unit == "kVAh"; }
 };
 
 /// Looks a name up in the vocabulary `quantity[_subquantity][_direction]_scope`.

@@ -4,6 +4,7 @@
 #include <string_view>
 #include <vector>
 
+#include "telemetry/counter.h"
 #include "telemetry/error.h"
 #include "telemetry/reading.h"
 
@@ -21,6 +22,14 @@ struct FieldRule {
   std::optional<double> max;  ///< Inclusive, in `unit`.
   std::string measurand;      ///< Of the vocabulary; empty when the field has none there.
   std::string unit;
+  CounterRules counter;  ///< Of a counter; all 0 where nothing is known.
+};
+
+/// What is known of a series beside its readings.
+struct SeriesFacts {
+  std::string measurand;  ///< Of the vocabulary; empty for none.
+  CounterRules counter;
+  bool operator==(const SeriesFacts&) const = default;
 };
 
 /// What readings of one device type have to look like. Fields it does not name are kept as they are.

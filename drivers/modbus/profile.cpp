@@ -4,9 +4,11 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <set>
 
+#include "config/counter.h"
 #include "telemetry/measurand.h"
 
 namespace wattd::drivers::modbus {
@@ -39,6 +41,13 @@ Register parse_register(const config::Table& table) {
                                     Coding::plain);
   row.poll = table.choice<PollClass>("poll", {{"fast", PollClass::fast}, {"slow", PollClass::slow}}, PollClass::fast);
   row.experimental = table.boolean("experimental", false);
+  row.counter = config::parse_counter_rules(table);
+  if (row.counter != CounterRules{} && !known->counter)
+    table.fail("measurand",
+               fmt::format("{} is no counter: it has neither modulus, most_an_hour nor resolution", row.measurand));
+  // A whole number's last digit is known.
+  const bool is_whole = row.type != RegisterType::float32 && row.type != RegisterType::float64;
+  if (known->counter && is_whole && row.counter.resolution == 0) row.counter.resolution = std::fabs(row.scale);
   if (table.has("sentinel")) row.sentinels.push_back(table.integer("sentinel", INT64_MIN, INT64_MAX));
   table.reject_unknown_keys();
   return row;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "config/table.h"
+#include "telemetry/counter.h"
 #include "telemetry/value.h"
 
 namespace wattd::drivers::modbus {
@@ -33,6 +34,7 @@ struct Register {
   PollClass poll = PollClass::fast;
   bool experimental = false;            ///< Known from one source only; polled when a meter asks for such rows.
   std::vector<std::int64_t> sentinels;  ///< Raw values that mean "not available".
+  CounterRules counter;                 ///< Of a counter; all 0 where nothing is known.
 
   int end() const { return address + register_count(type); }
 };

@@ -111,7 +111,8 @@ struct CrashTest : testing::Test {
   std::unique_ptr<Store> open() {
     auto store = std::make_unique<Store>(options());
     store->set_sinks({"vm"});
-    store->set_measurands([](std::string_view, std::string_view field) { return std::string(field); });
+    EXPECT_TRUE(store->describe_series(
+        [](std::string_view, std::string_view field) { return SeriesFacts{.measurand = std::string(field)}; }));
     return store;
   }
 

@@ -46,7 +46,8 @@ struct EnergyTest : testing::TestWithParam<int> {
                                             .ballast_bytes = 0,
                                             .backups = 0,
                                             .compaction = {.cells = 300, .rows = 128, .small_rows = 40}});
-    store->set_measurands([](std::string_view, std::string_view) { return std::string("energy_import_total"); });
+    EXPECT_TRUE(store->describe_series(
+        [](std::string_view, std::string_view) { return SeriesFacts{.measurand = "energy_import_total"}; }));
   }
 
   std::string directory =

@@ -10,7 +10,7 @@
 
 #include "storage/envelope.h"
 #include "storage/reader.h"
-#include "storage/rollup.h"
+#include "storage/rollup_rows.h"
 #include "storage/schema.h"
 
 namespace wattd::storage {
@@ -299,7 +299,8 @@ TEST_F(StoreTest, keeps_the_days_of_the_sites_zone_and_recomputes_them_for_anoth
 }
 
 TEST_F(StoreTest, counts_energy_where_it_was_used_and_says_what_was_reckoned) {
-  store->set_measurands([](std::string_view, std::string_view) { return std::string("energy_import_total"); });
+  ASSERT_TRUE(store->describe_series(
+      [](std::string_view, std::string_view) { return SeriesFacts{.measurand = "energy_import_total"}; }));
   const auto counter = [](Timestamp at, double kwh) {
     return Reading{.device_id = "D1", .at = at, .received = at, .device_version = 1, .fields = {{"energy", kwh}}};
   };
@@ -319,6 +320,46 @@ TEST_F(StoreTest, counts_energy_where_it_was_used_and_says_what_was_reckoned) {
   const auto quarters = reader.aggregate({"D1", "energy"}, {kNoon, kNoon + 30min}, Step::of(15min), 9);
   ASSERT_EQ(quarters->size(), 2u);
   EXPECT_NEAR(*value_of(quarters->front(), Aggregate::energy), .25, 1e-6);
+}
+
+TEST_F(StoreTest, counts_energy_anew_when_a_counters_rules_change) {
+  CounterRules rules;
+  const auto describe = [&] {
+    ASSERT_TRUE(store->describe_series([&](std::string_view, std::string_view) {
+      return SeriesFacts{.measurand = "energy_import_total", .counter = rules};
+    }));
+  };
+  const auto energy = [&](TimeRange range, Step step) {
+    Reader reader(store->path());
+    const auto found = reader.aggregate({"D1", "energy"}, range, step, 1);
+    return value_of(found->front(), Aggregate::energy).value_or(-1);
+  };
+  describe();
+  // From 999.9 around to 0.1, and on: without a modulus that is a reset, whose first reading counts nothing.
+  std::vector<Reading> readings;
+  const double shown[] = {999.5, 999.7, 999.9, 0.1, 0.3, 0.5, 0.7};
+  for (int i = 0; i < 7; ++i) {
+    readings.push_back(reading(kNoon + i * 20min, 0));
+    readings.back().fields = {{"energy", shown[i]}};
+  }
+  commit(readings);
+  settle(kNoon + 40h);
+  const TimeRange three{kNoon, kNoon + 3h};
+  EXPECT_NEAR(energy(three, Step::whole()), 1.0, 1e-9);
+  rules.modulus = 1000;
+  describe();
+  EXPECT_NEAR(energy(three, Step::whole()), 1.2, 1e-9) << "at once, from the readings";
+  settle(kNoon + 40h);
+  EXPECT_NEAR(energy(three, Step::whole()), 1.2, 1e-9);
+  EXPECT_NEAR(energy({kNoon + 40min, kNoon + 60min}, Step::of(20min)), 0.2, 1e-9);
+  const auto day = store->calendar().day_of(kNoon);
+  EXPECT_NEAR(energy(day, Step::days()), 1.2, 1e-9) << "the day follows its hours";
+  Database database(store->path(), Database::Mode::reader);
+  EXPECT_EQ(RollupRows(database, RollupRows::Table::daily).range(1, kAlways).front().milli, 1'200'000);
+  const auto written = store->usage().last_seq;
+  describe();
+  EXPECT_FALSE(*store->maintain(kNoon + 40h)) << "nothing has changed, nothing is to be done";
+  EXPECT_EQ(store->usage().last_seq, written);
 }
 
 TEST_F(StoreTest, hands_a_sink_whole_segments_after_its_cursor) {

@@ -93,9 +93,10 @@ struct SealedTest : testing::Test {
     store.reset();
     store = std::make_unique<Store>(
         Options{.directory = directory, .ballast_bytes = 0, .backups = 0, .vault = std::move(vault)});
-    store->set_measurands([](std::string_view, std::string_view field) {
-      return field == "energy" ? std::string("energy_import_total") : std::string();
-    });
+    const auto facts = [](std::string_view, std::string_view field) {
+      return SeriesFacts{.measurand = field == "energy" ? "energy_import_total" : ""};
+    };
+    ASSERT_TRUE(store->describe_series(facts));
   }
   void settle(Timestamp now) {
     while (true) {
@@ -156,9 +157,9 @@ struct SealedTest : testing::Test {
     const std::pair<const char*, const char*> places[] = {{"ring", "body"},
                                                           {"chunks", "head"},
                                                           {"chunks", "body"},
-                                                          {"rollups_hourly", "sealed"},
+                                                          {"rollups_hourly", "summary"},
                                                           {"dead_letters", "payload"},
-                                                          {"rollups_daily", "sealed"},
+                                                          {"rollups_daily", "summary"},
                                                           {"corrections", "was"}};
     for (const auto& [table, column] : places) {
       const auto keys = keys_of(table, column);

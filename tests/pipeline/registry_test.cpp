@@ -1,0 +1,71 @@
+#include "pipeline/registry.h"
+
+#include <gtest/gtest.h>
+
+#include "config/counter.h"
+
+namespace wattd::pipeline {
+namespace {
+
+const Timestamp kNoon = from_unix_us(1'770'465'600'000'000);
+
+RegistryConfig parsed(std::string_view text) { return parse_registry(config::parse(text, "wattd.toml")); }
+
+std::string complaint(std::string_view text) {
+  try {
+    (void)parsed(text);
+  } catch (const config::ConfigError& error) {
+    return error.what();
+  }
+  return "nothing";
+}
+
+constexpr auto kMeter = R"(
+[schemas.meter.fields.energy_import_total]
+modulus = 100000
+resolution = 0.1
+[[devices]]
+id = "MAIN"
+type = "meter"
+max_power = 69000
+  [[devices.counters]]
+  field = "energy_import_total"
+  modulus = 1000000
+[[devices]]
+id = "SUB"
+type = "meter"
+)";
+
+TEST(Registry, tells_a_counters_rules_by_type_and_by_device) {
+  const Registry registry(parsed(kMeter), {}, kNoon);
+  const CounterRules main{.modulus = 1'000'000, .most_an_hour = 69, .resolution = .1};
+  EXPECT_EQ(registry.facts_of("MAIN", "energy_import_total")->counter, main);
+  EXPECT_EQ(registry.facts_of("SUB", "energy_import_total")->counter,
+            (CounterRules{.modulus = 100'000, .resolution = .1}));
+  EXPECT_EQ(registry.facts_of("MAIN", "energy_export_total")->counter, (CounterRules{.most_an_hour = 69}));
+  EXPECT_EQ(registry.facts_of("MAIN", "power_total")->counter, CounterRules{});
+  EXPECT_EQ(registry.facts_of("MAIN", "operating_hours")->counter, CounterRules{}) << "hours are no energy";
+  EXPECT_EQ(registry.facts_of("unknown", "power_total"), SeriesFacts{});
+}
+
+TEST(Registry, says_nothing_of_a_device_that_left_the_configuration) {
+  Registry registry(parsed(kMeter), {}, kNoon);
+  registry.configure(parsed("[[devices]]\nid = \"SUB\"\ntype = \"meter\"\n"), kNoon);
+  EXPECT_EQ(registry.facts_of("MAIN", "energy_import_total"), std::nullopt);
+  EXPECT_TRUE(registry.facts_of("SUB", "energy_import_total"));
+}
+
+TEST(Registry, names_the_place_of_a_counters_mistake) {
+  const std::string head = "[[devices]]\nid = \"MAIN\"\n";
+  EXPECT_EQ(complaint(head + "max_power = 0\n"),
+            "wattd.toml:3:13: devices[0].max_power is 0; expected the most that the fuse lets through, in W");
+  EXPECT_NE(complaint(head + "[[devices.counters]]\nfield = \"e\"\nmodulus = -1\n").find("wattd.toml:5:11"),
+            std::string::npos);
+  EXPECT_NE(complaint(head + "[[devices.counters]]\nfield = \"e\"\nmodulus = 10\nresolution = 10\n").find("less than"),
+            std::string::npos);
+  EXPECT_NE(complaint(head + "[[devices.counters]]\nmodulus = 10\n").find("field"), std::string::npos);
+  EXPECT_NE(complaint(head + "[[devices.counters]]\nfield = \"e\"\nmoduls = 10\n").find("moduls"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace wattd::pipeline
