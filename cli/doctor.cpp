@@ -47,11 +47,14 @@ class Findings {
   bool failed_ = false;
 };
 
-void check_clock(Findings& findings) {
+/// `trusted`: the daemon has somebody else who vouches for the clock.
+void check_clock(Findings& findings, bool trusted) {
   timex kernel{};
   const int state = adjtimex(&kernel);
   if (state >= 0 && state != TIME_ERROR && (kernel.status & STA_UNSYNC) == 0) {
     findings.good("clock", fmt::format("synchronised, estimated error {} us", kernel.esterror));
+  } else if (trusted) {
+    findings.good("clock", "trusted, as [clock] says; the kernel does not say that it is synchronised");
   } else {
     findings.warn("clock", "the kernel does not say that it is synchronised",
                   "run an NTP client (apt install chrony, whose rtcsync has to stay in its configuration) or, on an "
@@ -149,8 +152,8 @@ void check_configuration(Findings& findings, const std::string& path) {
 
 int doctor(Context& context, const std::string& config_path) {
   Findings findings;
-  check_clock(findings);
   const auto status = context.client.get("/api/v1/status");
+  check_clock(findings, status && (*status)["data"]["clock"]["trusted"].asBool());
   if (!status) {
     findings.bad("daemon", status.error().message, "systemctl start wattd");
     check_configuration(findings, config_path);

@@ -17,6 +17,7 @@ constexpr std::size_t kMaxFields = 500'000;  // of one group, so that its transa
 constexpr double kUrgentBurst = 20;          // commits that alerts may ask for at once,
 constexpr double kUrgentPerSecond = 10;      // and a second thereafter
 constexpr auto kRetryCommit = 1s;
+constexpr auto kRetryClock = 10s;
 
 }  // namespace
 
@@ -177,9 +178,14 @@ void Pipeline::publish_usage() {
 
 void Pipeline::follow_clock() {
   const auto boot = clock_.boot();
-  if (!boot.known || boot.known == known_boot_ || retry_at_) return;
-  if (const auto told = store_.know_clock(boot); told) known_boot_ = boot.known;
-  else log::error("held readings cannot be put right yet: " + told.error().message);
+  const auto now = clock_.monotonic();
+  if (!boot.known || boot.known == known_boot_ || retry_at_ || now < know_clock_at_) return;
+  if (const auto told = store_.know_clock(boot); told) {
+    known_boot_ = boot.known;
+  } else {
+    know_clock_at_ = now + kRetryClock;
+    log::error("held readings cannot be put right yet: " + told.error().message);
+  }
 }
 
 std::vector<Pipeline::Entry> Pipeline::take_waiting(std::vector<Change>& changes) {

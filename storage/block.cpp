@@ -123,7 +123,8 @@ Values Values::pick(std::span<const std::uint32_t> rows) const {
 
 void Column::fill_up(std::size_t rows) {
   const auto held = values.size();
-  if (held >= rows) return;
+  if (held >= rows) [[likely]]
+    return;
   if (present.empty()) present.assign(held, 1);
   present.resize(rows, 0);
   if (!qualities.empty()) qualities.resize(rows, Quality::good);
@@ -171,7 +172,7 @@ void Block::clear() {
   received_us.clear();
   versions.clear();
   qualities.clear();
-  columns.clear();
+  for (auto& column : columns) column.clear();
 }
 
 void Block::fill_up() {

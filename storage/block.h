@@ -89,7 +89,7 @@ struct Block {
   /// The column of a series, made when there is none; `hint` is where it may be.
   Column& column(std::uint32_t series_id, std::size_t hint);
   const Column* find(std::uint32_t series_id) const;
-  /// Forgets its rows, and keeps their memory; its columns are gone.
+  /// Forgets its rows, and keeps their memory and its columns, which have no values then.
   void clear();
   /// Makes every column as long as the block.
   void fill_up();

@@ -1,6 +1,7 @@
 #include "storage/blocks.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace wattd::storage {
 namespace {
@@ -11,15 +12,9 @@ constexpr std::size_t kMostSpareRows = 4096;  // a burst's memory is given back
 
 void BlockMaker::take_back() {
   for (auto& block : blocks_) {
-    const bool is_large = block.at_us.capacity() > kMostSpareRows;
-    for (auto& column : block.columns) {
-      if (is_large) continue;
-      column.clear();
-      spare_columns_.push_back(std::move(column));
-    }
-    if (is_large) continue;
+    if (block.at_us.capacity() > kMostSpareRows) continue;
     block.clear();
-    spare_blocks_.push_back(std::move(block));
+    kept_.insert_or_assign(block.device_key, std::move(block));
   }
   blocks_.clear();
   ++group_;
@@ -31,23 +26,9 @@ Block& BlockMaker::block_of(const std::string& device_id) {
   if (slot->second.group == group_) return blocks_[slot->second.index];
   const auto key = catalogue_.key_of(device_id);
   slot->second = {group_, blocks_.size()};
-  if (spare_blocks_.empty()) return blocks_.emplace_back(Block{.device_key = key});
-  auto& block = blocks_.emplace_back(std::move(spare_blocks_.back()));
-  spare_blocks_.pop_back();
-  block.device_key = key;
-  return block;
-}
-
-Column& BlockMaker::column_of(Block& block, std::uint32_t series_id, std::size_t place) {
-  auto& columns = block.columns;
-  if (place < columns.size() && columns[place].series_id == series_id) return columns[place];
-  const auto known = std::ranges::find(columns, series_id, &Column::series_id);
-  if (known != columns.end()) return *known;
-  if (spare_columns_.empty()) return columns.emplace_back(Column{.series_id = series_id});
-  auto& column = columns.emplace_back(std::move(spare_columns_.back()));
-  spare_columns_.pop_back();
-  column.series_id = series_id;
-  return column;
+  const auto kept = kept_.find(key);
+  if (kept == kept_.end()) return blocks_.emplace_back(Block{.device_key = key});
+  return blocks_.emplace_back(std::exchange(kept->second, {}));
 }
 
 std::span<const Block> BlockMaker::make(std::span<const Reading> readings) {
@@ -60,10 +41,13 @@ std::span<const Block> BlockMaker::make(std::span<const Reading> readings) {
     for (std::size_t i = 0; i < reading.fields.size(); ++i) {
       const auto& field = reading.fields[i];
       const auto series_id = catalogue_.series_of(block.device_key, reading.device_id, field.name, i);
-      column_of(block, series_id, i).put(row, field.value, field.quality);
+      block.column(series_id, i).put(row, field.value, field.quality);
     }
   }
-  for (auto& block : blocks_) block.fill_up();
+  for (auto& block : blocks_) {
+    std::erase_if(block.columns, [](const Column& column) { return column.values.size() == 0; });
+    block.fill_up();
+  }
   std::ranges::sort(blocks_, {}, &Block::device_key);
   return blocks_;
 }

@@ -21,7 +21,6 @@ class BlockMaker {
 
  private:
   Block& block_of(const std::string& device_id);
-  Column& column_of(Block& block, std::uint32_t series_id, std::size_t place);
   void take_back();
 
   /// Where a device's block is, if it has one in this group.
@@ -33,8 +32,7 @@ class BlockMaker {
   TextMap<Slot> slots_;
   std::uint64_t group_ = 0;
   std::vector<Block> blocks_;
-  std::vector<Block> spare_blocks_;
-  std::vector<Column> spare_columns_;
+  std::unordered_map<std::uint32_t, Block> kept_;  ///< By device; with columns that have no values.
 };
 
 }  // namespace wattd::storage

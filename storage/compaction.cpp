@@ -39,10 +39,11 @@ class Round {
         delete_chunk_(database, "DELETE FROM chunks WHERE chunk_id=?"),
         correct_(database, "INSERT INTO corrections (series_id, at, was, became, recorded_at) VALUES (?,?,?,?,?)") {}
 
-  Compacted run();
+  Compacted run(Fresh& fresh);
 
  private:
-  void gather();
+  void gather(Fresh& fresh);
+  void decode_segments(std::uint64_t compacted);
   void store(Block& block);
   void store_day(Block piece, TimeRange day);
   std::vector<StoredChunk> to_be_merged(const Block& piece, TimeRange day);
@@ -64,8 +65,21 @@ class Round {
   Compacted done_;
 };
 
-void Round::gather() {
+void Round::gather(Fresh& fresh) {
   const auto compacted = static_cast<std::uint64_t>(load_number(database_, "compacted_seq"));
+  Statement tail(database_, "SELECT min(seq), max(seq), count(*), ifnull(sum(readings), 0) FROM arrivals WHERE seq>?");
+  if (!tail.bind(static_cast<std::int64_t>(compacted)).step() || tail.integer(2) == 0) return;
+  const auto first = static_cast<std::uint64_t>(tail.integer(0));
+  const auto last = static_cast<std::uint64_t>(tail.integer(1));
+  devices_ = fresh.take(first, last);
+  if (devices_.empty()) return decode_segments(compacted);
+  first_seq_ = first;
+  done_.last_seq = last;
+  done_.segments = static_cast<std::size_t>(tail.integer(2));
+  done_.readings = static_cast<std::size_t>(tail.integer(3));
+}
+
+void Round::decode_segments(std::uint64_t compacted) {
   std::size_t cells = 0;
   History(database_).visit_segments(compacted, kAlways, [&](std::uint64_t seq, std::span<const std::uint8_t> body) {
     if (done_.segments++ == 0) first_seq_ = seq;
@@ -86,8 +100,8 @@ void Round::gather() {
   });
 }
 
-Compacted Round::run() {
-  gather();
+Compacted Round::run(Fresh& fresh) {
+  gather(fresh);
   if (done_.segments == 0) return done_;
   for (auto& [key, block] : devices_) {
     store(block);
@@ -211,8 +225,9 @@ void Round::roll_up_touched(std::uint32_t device_key) {
 
 }  // namespace
 
-Compacted compact(Database& database, const Calendar& calendar, const CompactionPolicy& policy, Timestamp now) {
-  return Round(database, calendar, policy, now).run();
+Compacted compact(Database& database, const Calendar& calendar, const CompactionPolicy& policy, Fresh& fresh,
+                  Timestamp now) {
+  return Round(database, calendar, policy, now).run(fresh);
 }
 
 void roll_up_pending(Database& database, const Calendar& calendar, Timestamp now, std::size_t most) {

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "storage/database.h"
+#include "storage/fresh.h"
 #include "storage/history.h"
 #include "telemetry/calendar.h"
 
@@ -30,7 +31,9 @@ struct Compacted {
 /// the rollups of the hours that have ended. Late readings go into the chunks of their time.
 /// Within the caller's transaction: after a crash the same round runs again on the same segments.
 /// Errors: throws SqlError; a damaged segment is left out and logged.
-Compacted compact(Database& database, const Calendar& calendar, const CompactionPolicy& policy, Timestamp now);
+/// `fresh` may hold the readings of all of them already.
+Compacted compact(Database& database, const Calendar& calendar, const CompactionPolicy& policy, Fresh& fresh,
+                  Timestamp now);
 
 /// Computes the rollups of hours and days that had not ended when their readings were compacted: at most `most` of
 /// them.

@@ -87,6 +87,7 @@ Store::Store(Options options)
       calendar_(options_.zone),
       catalogue_(database_),
       blocks_(catalogue_),
+      held_blocks_(catalogue_),
       ring_(opened(database_, options_)),
       letters_(database_),
       held_(database_),
@@ -272,9 +273,11 @@ Result<std::uint64_t> Store::write(const Group& group, bool keep) {
     const auto now = std::chrono::floor<std::chrono::microseconds>(std::chrono::system_clock::now());
     Transaction transaction(database_);
     for (const auto& device : group.devices) catalogue_.put(device);
-    ring_.append(blocks_.make(group.readings), group.receipts, now);
+    const auto first_seq = ring_.state().last_seq + 1;
+    const auto blocks = blocks_.make(group.readings);
+    ring_.append(blocks, group.receipts, now);
     if (!group.held.empty()) {
-      const auto held = blocks_.make(group.held);
+      const auto held = held_blocks_.make(group.held);
       held_.put({held.begin(), held.end()}, group.boot, options_.ring_bytes);
     }
     write_dead_letters(group.dead_letters, group.boot);
@@ -292,6 +295,7 @@ Result<std::uint64_t> Store::write(const Group& group, bool keep) {
     }
     transaction.commit();
     catalogue_.commit();
+    fresh_.add(first_seq, ring_.state().last_seq, blocks, 2 * options_.compaction.cells);
     if (database_.log_pages() >= kMostLogPages) database_.checkpoint_passively();
     bound_ring(now);
     refresh_usage();

@@ -10,6 +10,7 @@
 #include "storage/compaction.h"
 #include "storage/database.h"
 #include "storage/dead_letters.h"
+#include "storage/fresh.h"
 #include "storage/group.h"
 #include "storage/held.h"
 #include "storage/retention.h"
@@ -167,8 +168,9 @@ class Store {
   Database database_;
   Calendar calendar_;
   Catalogue catalogue_;
-  BlockMaker blocks_;
+  BlockMaker blocks_, held_blocks_;
   Ring ring_;
+  Fresh fresh_;
   DeadLetters letters_;
   Held held_;
   Ballast ballast_;
@@ -176,7 +178,8 @@ class Store {
   std::vector<std::string> sink_ids_;
   Archive* archive_ = nullptr;
   std::unique_ptr<Backup> backup_;
-  std::string backed_up_on_;  ///< The date of the last scheduled copy.
+  std::string backed_up_on_;                  ///< The date of the last scheduled copy.
+  std::optional<Timestamp> backup_again_at_;  ///< When one that failed is tried again.
   std::chrono::steady_clock::time_point opened_at_ = std::chrono::steady_clock::now();
   Timestamp seen_at_open_{};  ///< What the clock said last that is known to be past.
   std::optional<Timestamp> last_round_at_;

@@ -24,6 +24,8 @@ constexpr int kLogPagesAtRest = 250;
 constexpr auto kBetweenCheckpoints = 30s;
 constexpr auto kBetweenExpiries = 1h;
 constexpr int kBackupPages = 256;
+constexpr auto kBackupSlice = 50ms;
+constexpr auto kBackupAgain = 1h;
 constexpr auto kPatience = 50ms;  // for readers to finish before the log is emptied
 constexpr std::size_t kPendingAtOnce = 100;
 
@@ -63,7 +65,7 @@ bool Store::is_round_due(Timestamp now) const {
 }
 
 void Store::compact_round(Timestamp now) {
-  const auto done = compact(database_, calendar_, options_.compaction, now);
+  const auto done = compact(database_, calendar_, options_.compaction, fresh_, now);
   usage_.corrections += done.corrections;
   ring_.compacted(std::max(done.last_seq, ring_.state().compacted_seq));
   ring_.drop(std::min(settled_everywhere(), ring_.state().compacted_seq));
@@ -227,23 +229,31 @@ void Store::back_up(Timestamp now) {
   if (!backup_ && options_.backups > 0 && clock_is_known_) {
     // Once a day of the site, from two o'clock on, when plants are quiet.
     const auto today = calendar_.date_of(now);
-    if (today == backed_up_on_ || now - calendar_.day_of(now).from < 2h) return;
+    const bool again = backup_again_at_ && now >= *backup_again_at_;
+    if ((today == backed_up_on_ && !again) || now - calendar_.day_of(now).from < 2h) return;
     backed_up_on_ = today;
+    backup_again_at_.reset();
     auto begun = begin_backup(backup_path(now));
     const auto saved = in_transaction([&] { save(database_, "backed_up_on", std::string_view(today)); });
     if (begun && !saved) begun = std::unexpected(saved.error());
     if (!begun) {
       usage_.backup_problem = begun.error().message;
-      log::warning("the daily backup was not made: " + begun.error().message);
+      backup_again_at_ = now + kBackupAgain;
+      log::warning("the daily backup was not made and is tried again in an hour: " + begun.error().message);
     }
   }
   if (!backup_) return;
   try {
-    if (!backup_->step(kBackupPages)) return;
+    // A group that opens meanwhile waits no longer than this; in one slice a commit a large file would take days.
+    const auto until = std::chrono::steady_clock::now() + kBackupSlice;
+    while (!backup_->step(kBackupPages)) {
+      if (std::chrono::steady_clock::now() >= until) return;
+    }
     log::info("the database was copied to " + backup_->path());
     if (backup_->path() == backup_path(now)) prune_backups(backup_directory(), options_.backups, room_for_backups());
   } catch (const std::exception& problem) {
     usage_.backup_problem = problem.what();
+    if (is_dated_backup(backup_->path(), backup_directory())) backup_again_at_ = now + kBackupAgain;
     log::warning(fmt::format("a backup was not made: {}", problem.what()));
   }
   backup_.reset();

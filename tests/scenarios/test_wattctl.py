@@ -80,4 +80,5 @@ def test_doctor_finds_nothing_wrong_with_a_healthy_gateway(plant, broker, upstre
     findings = json.loads(gateway.ctl("--json", "doctor").stdout)
     assert {finding["check"] for finding in findings} >= {"clock", "daemon", "configuration", "commits", "disk", "permissions", "broker mqtt", "upstream upstream"}
     assert [finding for finding in findings if finding["state"] == "FAILED"] == []
+    assert {finding["state"] for finding in findings if finding["check"] == "clock"} == {"ok"}, "[clock] trust says who vouches for it"
     assert not [finding for finding in findings if "sent again" in finding["found"]]

@@ -78,6 +78,22 @@ TEST_F(CareTest, makes_a_copy_a_day_and_keeps_the_newest) {
   EXPECT_EQ(names, (std::vector<std::string>{"wattd-2026-02-10.db", "wattd-2026-02-11.db", "wattd-2026-02-12.db"}));
 }
 
+TEST_F(CareTest, tries_a_copy_that_failed_again_within_the_day) {
+  const auto data = directory + "/retried";
+  std::filesystem::create_directories(data);
+  std::ofstream(data + "/backups") << "a file where the directory should be";
+  store = std::make_unique<Store>(Options{.directory = data, .ballast_bytes = 0});
+  fill(kNoon, 10);
+  settle(kNoon);
+  EXPECT_NE(store->usage().backup_problem, "");
+  std::filesystem::remove(data + "/backups");
+  settle(kNoon + 59min);
+  EXPECT_FALSE(std::filesystem::exists(data + "/backups")) << "not at once";
+  settle(kNoon + 1h);
+  EXPECT_TRUE(std::filesystem::exists(data + "/backups/wattd-2026-02-07.db"));
+  EXPECT_EQ(store->usage().backup_problem, "");
+}
+
 TEST_F(CareTest, gives_up_the_oldest_copies_where_all_together_would_pass_the_limit) {
   const auto data = directory + "/limited";
   store = std::make_unique<Store>(Options{.directory = data, .ballast_bytes = 0, .limit_bytes = 600'000, .backups = 7});
