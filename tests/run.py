@@ -76,9 +76,9 @@ def tsan():
 
 
 def fuzz():
-    if not build("fuzz"):
+    if not build("asan"):
         return
-    for target in sorted((ROOT / "build" / "fuzz" / "tests").glob("fuzz_*")):
+    for target in sorted((ROOT / "build" / "asan" / "tests").glob("fuzz_*")):
         corpus = RESULTS / f"{target.name}.corpus"
         corpus.mkdir(parents=True, exist_ok=True)
         seeds = ROOT / "tests" / "fuzz" / "seeds" / target.name.removeprefix("fuzz_")

@@ -15,7 +15,7 @@ import time
 import paho.mqtt.client as mqtt
 import pytest
 
-from plant import BUILD, BULB, BULBS, Broker, Gateway, free_port, mqtt_config, sink_config, wait_until
+from plant import BUILD, BULB, BULBS, ROOT, Broker, Gateway, free_port, mqtt_config, sink_config, wait_until
 from test_way_of_a_reading import publish
 
 KILLS = int(os.environ.get("WATTD_KILLS", "20"))
@@ -321,7 +321,7 @@ def test_a_hundred_devices_at_once_and_one_that_lies(plant, broker):
 
 def test_a_meter_that_dies_is_named_and_the_other_goes_on(plant):
     ports = [free_port(), free_port()]
-    meters = [plant.sim("modbus", "--profiles", BUILD.parents[1] / "etc" / "profiles", "--port", port, "--profile", "eastron-sdm120", name=f"m{i}")
+    meters = [plant.sim("modbus", "--profiles", ROOT / "etc" / "profiles", "--port", port, "--profile", "eastron-sdm120", name=f"m{i}")
               for i, port in enumerate(ports)]
     gateway = Gateway(plant, "".join(f'[[buses]]\nid = "b{i}"\nhost = "127.0.0.1"\nport = {port}\ntimeout = "200ms"\n[[buses.meters]]\ndevice = "M{i}"\n'
                                      f'fast = "200ms"\nprofile = "eastron-sdm120"\n' for i, port in enumerate(ports)))
@@ -336,7 +336,7 @@ def test_a_meter_that_dies_is_named_and_the_other_goes_on(plant):
     assert done.returncode == 1 and "check power, wiring" in done.stdout
     before = gateway.status()["buses"][1]["meters"][0]["polls"]
     wait_until(lambda: gateway.status()["buses"][1]["meters"][0]["polls"] > before + 5, what="the other goes on")
-    plant.sim("modbus", "--profiles", BUILD.parents[1] / "etc" / "profiles", "--port", ports[0], "--profile", "eastron-sdm120", name="back")
+    plant.sim("modbus", "--profiles", ROOT / "etc" / "profiles", "--port", ports[0], "--profile", "eastron-sdm120", name="back")
     wait_until(lambda: not state()[0], what="it comes back by itself")
 
 
