@@ -8,6 +8,7 @@ WATTD_STORAGE_DAYS shortens the month of signals for a quick look.
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import time
 import urllib.request

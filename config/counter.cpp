@@ -1,5 +1,7 @@
 #include "config/counter.h"
 
+#include <cmath>
+
 namespace wattd::config {
 
 CounterRules parse_counter_rules(const Table& table) {
@@ -9,7 +11,7 @@ CounterRules parse_counter_rules(const Table& table) {
                                    {"resolution", &rules.resolution}}) {
     if (!table.has(key)) continue;
     *value = table.number(key);
-    if (!(*value > 0)) table.fail(key, "expected a number above 0, in the counter's unit");
+    if (!(*value > 0) || !std::isfinite(*value)) table.fail(key, "expected a number above 0, in the counter's unit");
   }
   if (rules.modulus > 0 && rules.resolution >= rules.modulus)
     table.fail("resolution", "expected less than the modulus");

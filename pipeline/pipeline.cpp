@@ -38,7 +38,10 @@ Pipeline::Pipeline(Options options, storage::Store& store, Registry& registry, c
 void Pipeline::describe_series() {
   const auto told = store_.describe_series(
       [this](std::string_view device, std::string_view field) { return registry_.facts_of(device, field); });
-  if (!told) log::error("what is known of counters could not be written down: " + told.error().message);
+  describe_at_.reset();
+  if (told) return;
+  describe_at_ = clock_.monotonic() + kRetryClock;
+  log::error("what is known of counters could not be written down yet: " + told.error().message);
 }
 
 bool Pipeline::has_room() const { return backlog_.load(std::memory_order_relaxed) < options_.intake_capacity; }
@@ -157,6 +160,7 @@ Instant Pipeline::step(Instant now) {
   if (registry_.has_changes()) open_group(clock_.monotonic());
   if (must_commit(clock_.monotonic())) commit(clock_.monotonic());
   follow_clock();
+  if (describe_at_ && clock_.monotonic() >= *describe_at_) describe_series();
   if (!opened_ && !retry_at_) {
     const auto more = store_.maintain(clock_.now());
     publish_usage();

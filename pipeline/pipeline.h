@@ -167,6 +167,7 @@ class Pipeline final : public drivers::Intake {
   Instant tokens_at_{};
   std::optional<Instant> retry_at_;
   std::optional<Timestamp> known_boot_;  ///< What the store was told of the clock.
+  std::optional<Instant> describe_at_;   ///< When the store is told of its series again, after it could not take that.
   Instant know_clock_at_{};              ///< When it is told again, after it could not take that in.
 
   storage::Usage usage_;  ///< Guarded by mutex_.

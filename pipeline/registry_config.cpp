@@ -1,12 +1,14 @@
 // [registry], [[devices]] and [schemas.TYPE].
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 #include <set>
 
 #include "config/counter.h"
 #include "pipeline/registry.h"
 #include "telemetry/identity.h"
+#include "telemetry/measurand.h"
 
 namespace wattd::pipeline {
 namespace {
@@ -19,8 +21,18 @@ void parse_counters(const config::Table& table, const Device& device, std::vecto
     counters.push_back({device.id, "", {.most_an_hour = watts / 1000}});
   }
   for (const auto& counter : table.tables("counters")) {
-    counters.push_back({device.id, counter.text("field"), config::parse_counter_rules(counter)});
+    const auto field = counter.text("field");
+    if (field.empty()) counter.fail("field", "expected the name of one of the device's fields");
+    if (const auto known = find_measurand(field); known && !known->counter)
+      counter.fail("field", fmt::format("{} is measured in {} and does not count", field, known->unit));
+    const auto is_the_same = [&](const CounterOfDevice& other) {
+      return other.device_id == device.id && other.field == field;
+    };
+    if (std::ranges::any_of(counters, is_the_same)) counter.fail("field", field + " has a table already");
+    const auto rules = config::parse_counter_rules(counter);
     counter.reject_unknown_keys();
+    if (rules == CounterRules{}) counter.fail("modulus", "expected at least one of modulus, most_an_hour, resolution");
+    counters.push_back({device.id, field, rules});
   }
 }
 

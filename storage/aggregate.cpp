@@ -9,6 +9,7 @@
 
 #include "storage/guarded.h"
 #include "storage/reader.h"
+#include "storage/retention.h"
 
 namespace wattd::storage {
 namespace {
@@ -84,7 +85,9 @@ void Reader::add_energy(const Place& place, TimeRange range, const std::optional
   auto from = calendar_.hour_of(range.from).from;  // states are those of the ends of hours
   auto state = counter_before(database_, place.series_id, from);
   if (state.accepted) {
-    from = std::min(from, calendar_.hour_of(state.accepted->at).from);
+    // An hour that may have lost readings cannot be gone through again; where the counter stood at its end is known.
+    const auto heard = calendar_.hour_of(state.accepted->at).from;
+    if (heard >= raw_floor_of(database_, calendar_, place.device_key)) from = std::min(from, heard);
   } else {
     // No hour has told yet where it stood: what it said before is among what waits.
     from = std::min(from, first_waiting(place.device_key, tail).value_or(from));
@@ -195,9 +198,10 @@ std::vector<TimeRange> Reader::hours_to_compute(const Place& place, TimeRange ra
 void Reader::count_energy_anew(const Place& place, TimeRange range, const std::optional<Block>& tail, Hours& hours) {
   const auto waiting = first_waiting(place.device_key, tail);
   if (!waiting) return;
-  auto first = calendar_.hour_of(*waiting).from;
+  const auto floor = raw_floor_of(database_, calendar_, place.device_key);
+  auto first = std::max(calendar_.hour_of(*waiting).from, floor);
   if (const auto before = counter_before(database_, place.series_id, first); before.accepted)
-    first = std::min(first, calendar_.hour_of(before.accepted->at).from);
+    first = std::min(first, std::max(calendar_.hour_of(before.accepted->at).from, floor));
   if (first >= range.to) return;
   first = std::max(first, range.from);
   for (auto hour = hours.lower_bound(calendar_.hour_of(first).from); hour != hours.end(); ++hour)
@@ -221,10 +225,12 @@ void Reader::add_days_without_hours(const Place& place, TimeRange range, Hours& 
   auto until = range.to;
   if (oldest.step() && !oldest.is_null(0)) until = std::min(until, calendar_.day_of(oldest.time(0)).from);
   if (!hours.empty()) until = std::min(until, calendar_.day_of(hours.begin()->first).from);
+  std::vector<Hours::value_type> days;
   for (const auto& day : rollups(RollupRows::Table::daily).range(place.series_id, {range.from, until})) {
     const auto whole = calendar_.day_of(day.start);
-    if (whole.to <= range.to) hours.emplace(day.start, std::pair(day, whole));
+    if (whole.to <= range.to) days.emplace_back(day.start, std::pair(day, whole));
   }
+  hours.insert(boost::container::ordered_unique_range, days.begin(), days.end());
 }
 
 std::vector<Rollup> Reader::hourly_buckets(const Place& place, TimeRange range, const Step& step) {

@@ -42,6 +42,8 @@ void inspect_seals(Database& database, Inspection& found) {
                                                                         {"rollups_daily", "summary"},
                                                                         {"corrections", "was"}}};
   for (const auto& [table, column] : kPlaces) {
+    Statement there(database, fmt::format("SELECT 1 FROM pragma_table_info('{}') WHERE name='{}'", table, column));
+    if (!there.step()) continue;  // a column of a later schema
     std::map<Vault::Id, int> missing;
     Statement row(database, fmt::format("SELECT {} FROM {} WHERE typeof({})='blob'", column, table, column));
     while (row.step()) {

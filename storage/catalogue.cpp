@@ -104,7 +104,9 @@ std::optional<SeriesFacts> Catalogue::facts_of(std::string_view device_id, std::
 
 std::uint32_t Catalogue::add_series(std::uint32_t device_key, std::string_view device_id, std::string_view field) {
   put_series_.bind(std::int64_t{device_key}).bind(field);
-  bind_facts(put_series_, facts_of(device_id, field).value_or(SeriesFacts{})).run();
+  auto facts = facts_of(device_id, field);
+  if (!facts) facts = SeriesFacts{.measurand = find_measurand(field) ? std::string(field) : std::string{}};
+  bind_facts(put_series_, *facts).run();
   const auto id = static_cast<std::uint32_t>(database_.last_insert_rowid());
   series_[device_key].series.emplace(std::string(field), id);
   added_.push_back({.device_key = device_key, .field = std::string(field)});

@@ -83,6 +83,18 @@ class Statement {
   int next_parameter_ = 1;
 };
 
+/// Makes a statement ready for its next use at the end of the block, however that is left.
+class ResetAtEnd {
+ public:
+  explicit ResetAtEnd(Statement& statement) : statement_(statement) {}
+  ~ResetAtEnd() { statement_.reset(); }
+  ResetAtEnd(const ResetAtEnd&) = delete;
+  ResetAtEnd& operator=(const ResetAtEnd&) = delete;
+
+ private:
+  Statement& statement_;
+};
+
 /// A connection. Threads: one at a time.
 class Database {
  public:

@@ -8,6 +8,7 @@
 #include <map>
 #include <set>
 
+#include "storage/retention.h"
 #include "storage/rollup_rows.h"
 #include "storage/state.h"
 #include "telemetry/log.h"
@@ -55,6 +56,7 @@ class HourlyRollups {
         calendar_(calendar),
         device_key_(device_key),
         series_(load_series_rules(database, device_key)),
+        floor_(raw_floor_of(database, calendar, device_key)),
         rows_(database, RollupRows::Table::hourly) {}
 
   /// Computes a run of hours that follow each other, more or less, and returns the hours that have to follow.
@@ -72,6 +74,7 @@ class HourlyRollups {
   const Calendar& calendar_;
   std::uint32_t device_key_;
   std::vector<SeriesRules> series_;
+  Timestamp floor_;  ///< What begins before it may have lost readings: what is stored of it counts.
   RollupRows rows_;
   std::vector<Timestamp> written_;
 };
@@ -83,8 +86,9 @@ Walk HourlyRollups::begin(const SeriesRules& series, const std::vector<TimeRange
   auto state = counter_before(database_, series.series_id, walk.from);
   // The hour in which the counter was heard last gets what was counted since, and so does every hour between.
   if (state.accepted && walk.from - state.accepted->at < kLongestGap) {
-    for (auto at = calendar_.hour_of(state.accepted->at); at.from < walk.from; at = calendar_.hour_of(at.to))
-      walk.hours.emplace(at.from, Hour{.range = at});
+    for (auto at = calendar_.hour_of(state.accepted->at); at.from < walk.from; at = calendar_.hour_of(at.to)) {
+      if (at.from >= floor_) walk.hours.emplace(at.from, Hour{.range = at});
+    }
     walk.from = walk.hours.begin()->first;
     state = counter_before(database_, series.series_id, walk.from);
   }
@@ -129,7 +133,9 @@ void HourlyRollups::write(Walk& walk, Hour& hour, std::int64_t interval) {
   auto& rollup = hour.rollup;
   rollup.start = hour.range.from;
   std::optional<Rollup> old;
-  if (const auto row = rows_.find(walk.series.series_id, rollup.start)) old = row->rollup;
+  if (const auto row = rows_.find(walk.series.series_id, rollup.start); row && !row->is_damaged) old = row->rollup;
+  // Some of its readings are gone (expired, or in a chunk that is damaged): what was counted when all were there holds.
+  if (old && (hour.range.from < floor_ || (hour.touched && rollup.count < old->count))) return;
   if (hour.touched) {
     rollup.coverage = coverage_of(hour.at_us, hour.range, interval);
   } else if (old) {

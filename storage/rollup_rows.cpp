@@ -66,6 +66,7 @@ RollupRows::RollupRows(Database& database, Table table)
 /// A row of schema 2, whose numbers stand in columns of their own.
 void RollupRows::read_columns(const Vault::Place& place, Rollup& rollup) {
   auto& row = columns_;
+  const ResetAtEnd reset(row);
   if (row.bind(place.a).bind(place.b).step()) {
     rollup = {rollup.start, row.integer(0), row.real(1), row.real(2),
               row.real(3),  row.real(4),    row.real(5), row.real(6)};
@@ -73,7 +74,6 @@ void RollupRows::read_columns(const Vault::Place& place, Rollup& rollup) {
     if (!row.is_null(8)) rollup.milli = row.integer(8);
     if (!row.is_null(9)) decode_values(database_.vault().open(place, row.blob(9)), rollup);
   }
-  row.reset();
 }
 
 /// False when it is damaged; it counts nothing then.
@@ -105,10 +105,9 @@ RollupRows::Row RollupRows::row_from(const Statement& row) {
 }
 
 std::optional<RollupRows::Row> RollupRows::find(std::uint32_t series_id, Timestamp start) {
-  std::optional<Row> found;
-  if (find_.bind(std::int64_t{series_id}).bind(start).step()) found = row_from(find_);
-  find_.reset();
-  return found;
+  const ResetAtEnd reset(find_);
+  if (!find_.bind(std::int64_t{series_id}).bind(start).step()) return std::nullopt;
+  return row_from(find_);
 }
 
 void RollupRows::put(const Row& row) {
@@ -129,17 +128,17 @@ std::vector<Rollup> RollupRows::range(std::uint32_t series_id, TimeRange range) 
   constexpr std::int64_t kMostAtFirst = 10'000;
   std::vector<Rollup> rollups;
   rollups.reserve(static_cast<std::size_t>(std::clamp<std::int64_t>((range.to - range.from) / 1h, 0, kMostAtFirst)));
+  const ResetAtEnd reset(range_);
   range_.bind(std::int64_t{series_id}).bind(range.from).bind(range.to);
   while (range_.step()) (void)read(series_id, range_, rollups.emplace_back());
-  range_.reset();
   return rollups;
 }
 
 std::vector<RollupRows::Row> RollupRows::after(std::uint32_t series_id, Timestamp start, int most) {
   std::vector<Row> rows;
+  const ResetAtEnd reset(after_);
   after_.bind(std::int64_t{series_id}).bind(start).bind(std::int64_t{most});
   while (after_.step()) rows.push_back(row_from(after_));
-  after_.reset();
   return rows;
 }
 

@@ -194,6 +194,7 @@ Result<void> Store::describe_series(Catalogue::FactsOf facts_of) {
     if (!devices.empty()) load_next_pending();
     return {};
   } catch (const SqlError& problem) {
+    if (problem.to_error().kind == ErrorKind::corrupt) mark_damaged(problem);
     return std::unexpected(problem.to_error());
   }
 }
@@ -296,15 +297,26 @@ Result<std::uint64_t> Store::write(const Group& group, bool keep) {
     transaction.commit();
     catalogue_.commit();
     fresh_.add(first_seq, ring_.state().last_seq, blocks, 2 * options_.compaction.cells);
-    if (database_.log_pages() >= kMostLogPages) database_.checkpoint_passively();
-    bound_ring(now);
-    refresh_usage();
+    tidy_up(now);
     return usage_.last_seq;
   } catch (const SqlError& problem) {
     undo();
     is_full_ = problem.is_out_of_space();
     if (problem.to_error().kind == ErrorKind::corrupt) mark_damaged(problem);
     return std::unexpected(problem.to_error());
+  }
+}
+
+/// What follows a commit; the group is on the disk, and nothing here may say that it is not.
+void Store::tidy_up(Timestamp now) {
+  refresh_usage();
+  try {
+    if (database_.log_pages() >= kMostLogPages) database_.checkpoint_passively();
+    bound_ring(now);
+    refresh_usage();
+  } catch (const SqlError& problem) {
+    if (problem.to_error().kind == ErrorKind::corrupt) mark_damaged(problem);
+    log::error(fmt::format("the ring has outgrown its budget: {}", problem.what()));
   }
 }
 

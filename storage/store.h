@@ -136,6 +136,7 @@ class Store {
   void write_dead_letters(const std::vector<DeadLetter>& letters, const Boot& boot);
   void write_alert(const Alert& alert);
   void write_cursor(const Cursor& cursor, Timestamp now);
+  void tidy_up(Timestamp now);
   void bound_ring(Timestamp now);
   void compact_round(Timestamp now);
   void expire_old(Timestamp now);
@@ -179,6 +180,7 @@ class Store {
   Archive* archive_ = nullptr;
   std::unique_ptr<Backup> backup_;
   std::string backed_up_on_;                  ///< The date of the last scheduled copy.
+  std::string backing_up_for_;                ///< The date of the one that is being made.
   std::optional<Timestamp> backup_again_at_;  ///< When one that failed is tried again.
   std::chrono::steady_clock::time_point opened_at_ = std::chrono::steady_clock::now();
   Timestamp seen_at_open_{};  ///< What the clock said last that is known to be past.

@@ -206,10 +206,10 @@ Result<void> Store::begin_backup(const std::string& path) {
       return fail(ErrorKind::permanent, path + " exists already; give another name, or remove it");
     const auto needed = database_.pragma("page_count") * database_.pragma("page_size");
     if (directory == backup_directory()) {
-      prune_backups(directory, std::max<std::size_t>(options_.backups, 1), room_for_backups() - needed);
       if (room_for_backups() < needed)
         return fail(ErrorKind::permanent,
                     fmt::format("[storage] limit leaves no room for a copy of {} MB", needed >> 20));
+      prune_backups(directory, std::max<std::size_t>(options_.backups, 1), room_for_backups() - needed);
     }
     if (free_bytes(directory) < needed + options_.ballast_bytes)
       return fail(ErrorKind::permanent, fmt::format("{} has no room for {} MB", directory.string(), needed >> 20));
@@ -229,14 +229,10 @@ void Store::back_up(Timestamp now) {
   if (!backup_ && options_.backups > 0 && clock_is_known_) {
     // Once a day of the site, from two o'clock on, when plants are quiet.
     const auto today = calendar_.date_of(now);
-    const bool again = backup_again_at_ && now >= *backup_again_at_;
-    if ((today == backed_up_on_ && !again) || now - calendar_.day_of(now).from < 2h) return;
-    backed_up_on_ = today;
-    backup_again_at_.reset();
-    auto begun = begin_backup(backup_path(now));
-    const auto saved = in_transaction([&] { save(database_, "backed_up_on", std::string_view(today)); });
-    if (begun && !saved) begun = std::unexpected(saved.error());
-    if (!begun) {
+    if (today == backed_up_on_ || now - calendar_.day_of(now).from < 2h) return;
+    if (backup_again_at_ && now < *backup_again_at_) return;
+    backing_up_for_ = today;
+    if (const auto begun = begin_backup(backup_path(now)); !begun) {
       usage_.backup_problem = begun.error().message;
       backup_again_at_ = now + kBackupAgain;
       log::warning("the daily backup was not made and is tried again in an hour: " + begun.error().message);
@@ -250,7 +246,13 @@ void Store::back_up(Timestamp now) {
       if (std::chrono::steady_clock::now() >= until) return;
     }
     log::info("the database was copied to " + backup_->path());
-    if (backup_->path() == backup_path(now)) prune_backups(backup_directory(), options_.backups, room_for_backups());
+    if (is_dated_backup(backup_->path(), backup_directory())) {
+      prune_backups(backup_directory(), options_.backups, room_for_backups());
+      backed_up_on_ = backing_up_for_;
+      backup_again_at_.reset();
+      // Where even this cannot be written, a restart makes one copy more.
+      (void)in_transaction([&] { save(database_, "backed_up_on", std::string_view(backed_up_on_)); });
+    }
   } catch (const std::exception& problem) {
     usage_.backup_problem = problem.what();
     if (is_dated_backup(backup_->path(), backup_directory())) backup_again_at_ = now + kBackupAgain;

@@ -64,6 +64,13 @@ TEST(Registry, names_the_place_of_a_counters_mistake) {
   EXPECT_NE(complaint(head + "[[devices.counters]]\nfield = \"e\"\nmodulus = 10\nresolution = 10\n").find("less than"),
             std::string::npos);
   EXPECT_NE(complaint(head + "[[devices.counters]]\nmodulus = 10\n").find("field"), std::string::npos);
+  EXPECT_NE(complaint(head + "[[devices.counters]]\nfield = \"\"\nmodulus = 10\n").find("one of the device's"),
+            std::string::npos);
+  EXPECT_NE(complaint(head + "[[devices.counters]]\nfield = \"power_total\"\nmodulus = 10\n").find("does not count"),
+            std::string::npos);
+  EXPECT_NE(complaint(head + "[[devices.counters]]\nfield = \"e\"\n").find("at least one of"), std::string::npos);
+  const std::string twice = "[[devices.counters]]\nfield = \"e\"\nmodulus = 10\n";
+  EXPECT_NE(complaint(head + twice + twice).find("has a table already"), std::string::npos);
   EXPECT_NE(complaint(head + "[[devices.counters]]\nfield = \"e\"\nmoduls = 10\n").find("moduls"), std::string::npos);
 }
 

@@ -1,4 +1,5 @@
 #include "storage/care.h"
+#include "storage/schema.h"
 
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -226,6 +227,20 @@ TEST_F(CareTest, saves_what_a_torn_file_still_holds) {
   }
   EXPECT_GT(kept, 12'000u * kTears * 2 / 3);
   EXPECT_GT(lost, 0u) << "but it says so where something is gone";
+}
+
+TEST_F(CareTest, looks_into_a_file_of_an_older_schema_and_puts_it_back) {
+  fill(kNoon, 10);
+  store.reset();
+  const auto old = directory + "/old.db";
+  {
+    Database database(old, Database::Mode::writer);
+    migrate(database, 2);
+  }
+  const auto found = inspect(old);
+  ASSERT_TRUE(found) << found.error().message;
+  EXPECT_EQ(found->schema, 2);
+  EXPECT_TRUE(found->problems.empty()) << found->problems.front();
 }
 
 TEST_F(CareTest, says_so_when_nothing_is_left) {

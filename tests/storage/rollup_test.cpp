@@ -119,5 +119,33 @@ TEST_F(OldRollups, open_where_they_were_sealed) {
   EXPECT_EQ(RollupRows(database, RollupRows::Table::daily).range(1, kAlways), std::vector{rollup});
 }
 
+TEST_F(OldRollups, say_when_one_is_damaged_and_go_on_with_the_next) {
+  const auto vault = Vault::parse(std::string(64, '7')).value();
+  auto database = open(vault);
+  migrate(database, 2);
+  database.execute(
+      "INSERT INTO devices (device_key, device_id, device_name, device_type, created_at, updated_at, version) "
+      "VALUES (1, 'D1', 'D1', 'bulb', 0, 0, 1)");
+  database.execute("INSERT INTO series (series_id, device_key, field) VALUES (1, 1, 'energy')");
+  ByteWriter values;
+  for (const auto value : {1.0, 4.0, 7.5, 1.0, 2.5}) values.real(value);
+  const auto sealed = vault.seal({Vault::Kind::daily, 1, to_unix_us(kNoon)}, values.bytes());
+  for (const auto start : {kNoon - 24h, kNoon}) {  // the first one stands where it was not sealed for
+    Statement(database, "INSERT INTO rollups_daily VALUES (1, ?, 3, 0, 0, 0, 0, 0, .25, 0, NULL, ?)")
+        .bind(start)
+        .bind(std::span<const std::uint8_t>(sealed))
+        .run();
+  }
+  migrate(database);
+  RollupRows rows(database, RollupRows::Table::daily);
+  for (int again = 0; again < 2; ++again) {
+    const auto found = rows.range(1, kAlways);
+    ASSERT_EQ(found.size(), 2u);
+    EXPECT_EQ(found[0].count, 0) << "nothing is made up";
+    EXPECT_EQ(found[1].sum, 7.5);
+    EXPECT_TRUE(rows.find(1, kNoon - 24h)->is_damaged);
+  }
+}
+
 }  // namespace
 }  // namespace wattd::storage

@@ -362,6 +362,47 @@ TEST_F(StoreTest, counts_energy_anew_when_a_counters_rules_change) {
   EXPECT_EQ(store->usage().last_seq, written);
 }
 
+TEST_F(StoreTest, keeps_what_was_counted_of_hours_whose_readings_are_gone) {
+  CounterRules rules;
+  const auto describe = [&] {
+    ASSERT_TRUE(store->describe_series([&](std::string_view, std::string_view) {
+      return SeriesFacts{.measurand = "energy_import_total", .counter = rules};
+    }));
+  };
+  describe();
+  std::vector<Reading> readings;
+  for (int minute = 0; minute < 60 * 30; ++minute) {
+    readings.push_back(reading(kNoon + minute * 1min, 0));
+    readings.back().fields = {{"energy", 100 + minute / 60.0}};
+  }
+  commit(readings);
+  settle(kNoon + 48h);
+  const auto told = [&] {
+    Reader reader(store->path());
+    return *reader.aggregate({"D1", "energy"}, {kNoon, kNoon + 30h}, Step::hours(), 99);
+  };
+  const auto before = told();
+  ASSERT_EQ(before.size(), 30u);
+  // The first of its chunks is damaged: its hours are not recounted from nothing.
+  {
+    Database database(store->path(), Database::Mode::writer);
+    database.leave_log();
+    database.execute("UPDATE chunks SET body=zeroblob(length(body)) WHERE chunk_id=(SELECT min(chunk_id) FROM chunks)");
+  }
+  rules.resolution = .001;
+  describe();
+  settle(kNoon + 48h);
+  const auto after = told();
+  ASSERT_EQ(after.size(), 30u);
+  std::int64_t was = 0;
+  std::int64_t is = 0;
+  for (std::size_t i = 0; i < before.size(); ++i) {
+    EXPECT_EQ(after[i].count, before[i].count) << i;
+    was += before[i].milli.value_or(0), is += after[i].milli.value_or(0);
+  }
+  EXPECT_EQ(is, was);
+}
+
 TEST_F(StoreTest, hands_a_sink_whole_segments_after_its_cursor) {
   const auto first = commit({reading(kNoon, 1)});
   const auto second = commit({reading(kNoon + 1s, 2), reading(kNoon + 2s, 3)});
