@@ -144,12 +144,16 @@ def written(directory: pathlib.Path):
 
 
 def ingest(directory: pathlib.Path):
-    days, rounds = .03, 5
-    plain = [tool("ingest", directory=directory / f"ingest{i}", days=days) for i in range(rounds)]
-    full = [tool("ingest", directory=directory / f"full{i}", days=days, ring=8 << 20, lagging=True) for i in range(rounds)]
-    rate, full_rate = median([run["per_second"] for run in plain]), median([run["per_second"] for run in full])
-    report("storage.ingest", rate, "samples/s", target=1_000_000, durable="synchronous=FULL, groups of 1,000 samples of 1,000 series, compaction included")
-    report("storage.ingest.full", full_rate / rate, "ratio", target=.8, samples_per_second=full_rate, ring_bytes=full[0]["ring"])
+    days, rounds = .03, 7
+    # In pairs: the machine is faster in one minute than in the next.
+    pairs = [(tool("ingest", directory=directory / f"ingest{i}", days=days),
+              tool("ingest", directory=directory / f"full{i}", days=days, ring=8 << 20, lagging=True)) for i in range(rounds)]
+    plain, full = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+    rates = sorted(run["per_second"] for run in plain)
+    report("storage.ingest", median(rates), "samples/s", target=1_000_000, fastest=rates[-1], slowest=rates[0],
+           durable="synchronous=FULL, groups of 1,000 samples of 1,000 series, compaction included")
+    report("storage.ingest.full", median([late["per_second"] / early["per_second"] for early, late in pairs]), "ratio", target=.8,
+           samples_per_second=median([run["per_second"] for run in full]), ring_bytes=full[0]["ring"])
     report("storage.ingest.memory", max(run["resident_mb"] for run in plain + full), "MB", target=64)
 
 

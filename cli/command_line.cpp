@@ -126,6 +126,8 @@ void add_meter_commands(CLI::App& app, Choices& choices, Action& chosen) {
     if (tcp->count() + serial->count() == 0) throw CLI::RequiredError("--tcp or --serial");
     chosen = [](Context& context, const Choices& c) { return read_meter(context, c.meter); };
   });
+  read->add_flag("--rtu-over-tcp", target.rtu_over_tcp, "Serial frames on the TCP connection, as serial servers speak")
+      ->needs(tcp);
   read->add_option("--parity", target.parity, "none, even or odd (none)")
       ->check(CLI::IsMember({"none", "even", "odd"}));
   read->add_option("--stop-bits", target.stop_bits, "1 or 2 (1)")->check(CLI::Range(1, 2));

@@ -66,6 +66,7 @@ struct MeterTarget {
   int stop_bits = 1;
   int unit = 1;
   int timeout_ms = 1000;
+  bool rtu_over_tcp = false;
   bool experimental = false;
   std::vector<std::string> profile_directories;
 };

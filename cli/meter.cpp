@@ -4,6 +4,8 @@
 #include "cli/commands.h"
 #include "drivers/modbus/link.h"
 #include "drivers/modbus/plan.h"
+#include "drivers/modbus/sunspec.h"
+#include "telemetry/clock.h"
 #include "telemetry/time.h"
 
 namespace wattd::cli {
@@ -21,6 +23,7 @@ Address address_of(const MeterTarget& target) {
   address.host = target.tcp.substr(0, colon);
   if (colon != std::string::npos) address.port = std::atoi(target.tcp.c_str() + colon + 1);
   address.timeout = std::chrono::milliseconds{target.timeout_ms};
+  address.rtu_over_tcp = target.rtu_over_tcp;
   return address;
 }
 
@@ -37,13 +40,25 @@ std::string words_text(std::span<const std::uint16_t> words) {
   return fmt::format("{}", fmt::join(texts, " "));
 }
 
+/// What a person should know of a row.
+std::string remark_on(const Register& row) {
+  if (!row.experimental) return row.note;
+  return row.note.empty() ? "experimental" : "experimental; " + row.note;
+}
+
+/// Whom to ask, and what to add to the profile's addresses.
+struct Place {
+  int unit = 1;
+  int base = 0;
+};
+
 /// Reads the rows of a request, one by one where the meter refuses them together.
-void read_into(Link& link, int unit, const Request& request, Table& table, Json::Value& json, int& failures) {
-  const auto answer = link.read(unit, request.function, request.address, request.count);
+void read_into(Link& link, const Place& place, const Request& request, Table& table, Json::Value& json, int& failures) {
+  const auto answer = link.read(place.unit, request.function, place.base + request.address, request.count);
   if (!answer && answer.error().kind == ErrorKind::unsupported && request.rows.size() > 1) {
     for (const auto* row : request.rows) {
-      const Request single{row->function, row->address, register_count(row->type), {row}};
-      read_into(link, unit, single, table, json, failures);
+      const Request single{row->function, row->first(), row->end() - row->first(), 0, {row}};
+      read_into(link, place, single, table, json, failures);
     }
     return;
   }
@@ -51,24 +66,25 @@ void read_into(Link& link, int unit, const Request& request, Table& table, Json:
     Json::Value one;
     one["measurand"] = row->measurand;
     one["unit"] = row->unit;
-    one["address"] = row->address;
+    one["address"] = place.base + row->address;
     std::string value = "-";
     std::string words;
     if (answer) {
-      const auto part = std::span(*answer).subspan(static_cast<std::size_t>(row->address - request.address),
-                                                   static_cast<std::size_t>(register_count(row->type)));
-      words = words_text(part);
-      if (const auto decoded = decode(*row, part))
-        value = to_text(*decoded), one["value"] = as_number(*decoded).value_or(0);
+      words = words_text(words_of(*row, request, *answer));
+      if (const auto decoded = value_in(*row, request, *answer)) {
+        value = to_text(*decoded);
+        if (const auto number = as_number(*decoded)) one["value"] = *number;
+        else one["value"] = value;
+      }
     } else {
       ++failures;
       words = answer.error().message;
       one["error"] = words;
     }
     one["words"] = words;
+    if (!row->note.empty()) one["note"] = row->note;
     json.append(one);
-    table.add({row->measurand, value, row->unit, fmt::format("{}", row->address), words,
-               row->experimental ? "experimental" : ""});
+    table.add({row->measurand, value, row->unit, fmt::format("{}", place.base + row->address), words, remark_on(*row)});
   }
 }
 
@@ -77,12 +93,15 @@ void read_into(Link& link, int unit, const Request& request, Table& table, Json:
 int read_meter(Context& context, const MeterTarget& target) {
   try {
     const auto profile = load_profile(target.profile, target.profile_directories);
-    const auto link = open_link(address_of(target));
+    const SystemClock clock;
+    const auto link = open_link(address_of(target), clock);
     Table table({"MEASURAND", "VALUE", "UNIT", "ADDRESS", "WORDS", ""});
     Json::Value json(Json::arrayValue);
     int failures = 0;
+    const auto base = base_of(*link, target.unit, profile);
+    if (!base) return complain(base.error());
     for (const auto& request : all_requests(profile, target.experimental)) {
-      read_into(*link, target.unit, request, table, json, failures);
+      read_into(*link, {target.unit, *base}, request, table, json, failures);
     }
     if (context.format == Format::json) print_json(json);
     else context.format == Format::csv ? table.print_csv() : table.print();
@@ -134,14 +153,15 @@ int explain_meter(Context& context, const MeterTarget& target) {
 }
 
 int list_meter_profiles(Context& context, const MeterTarget& target) {
-  Table table({"PROFILE", "VENDOR", "MODELS"});
+  Table table({"PROFILE", "VENDOR", "MODELS", ""});
   Json::Value json(Json::arrayValue);
   for (const auto& id : list_profiles(target.profile_directories)) {
     try {
       const auto profile = load_profile(id, target.profile_directories);
-      table.add({id, profile.vendor, fmt::format("{}", fmt::join(profile.models, ", "))});
+      table.add({id, profile.vendor, fmt::format("{}", fmt::join(profile.models, ", ")),
+                 profile.experimental ? "experimental" : ""});
     } catch (const config::ConfigError& problem) {
-      table.add({id, "BROKEN", problem.what()});
+      table.add({id, "BROKEN", problem.what(), ""});
     }
     json.append(id);
   }

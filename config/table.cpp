@@ -173,6 +173,21 @@ std::vector<std::string> Table::texts(std::string_view key) const {
   return list;
 }
 
+std::vector<std::int64_t> Table::integers(std::string_view key) const {
+  std::vector<std::int64_t> list;
+  if (!has(key)) return list;
+  const auto node = (*node_->table)[key];
+  if (const auto one = node.value_exact<std::int64_t>()) return {*one};
+  const auto* array = node.as_array();
+  if (array == nullptr) fail(key, "expected an integer or an array of integers");
+  for (const auto& element : *array) {
+    const auto value = element.value_exact<std::int64_t>();
+    if (!value) fail(key, "expected an integer or an array of integers");
+    list.push_back(*value);
+  }
+  return list;
+}
+
 std::string Table::secret(std::string_view key) const {
   if (!has(key)) return {};
   const auto* inner = (*node_->table)[key].as_table();

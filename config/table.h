@@ -44,6 +44,8 @@ class Table {
   /// Units: a number and `B`, `kB`, `MB`, `GB`, `KiB`, `MiB` or `GiB`.
   std::int64_t bytes(std::string_view key, std::int64_t min, std::int64_t max, std::int64_t fallback) const;
   std::vector<std::string> texts(std::string_view key) const;
+  /// One integer or a list of them; none when the key is not there.
+  std::vector<std::int64_t> integers(std::string_view key) const;
   /// A value that must not stand in a file that others read: a text, `{ file = "/path" }`, or either with
   /// `${CREDENTIALS_DIRECTORY}` (or another variable of the environment) inside the path.
   /// Errors: a file that cannot be read. The trailing line break of a file is cut off.

@@ -138,8 +138,9 @@ void Column::clear() {
 }
 
 void Column::put(std::size_t row, const Value& value, Quality quality) {
-  if (values.size() > row) return;  // a name that came twice in one reading: the first one holds
-  fill_up(row);
+  const auto held = values.size();
+  if (held > row) return;  // a name that came twice in one reading: the first one holds
+  if (held < row) fill_up(row);
   values.push(value);
   if (!present.empty()) present.push_back(1);
   if (quality != Quality::good && qualities.empty()) qualities.assign(row, Quality::good);
@@ -176,7 +177,9 @@ void Block::clear() {
 }
 
 void Block::fill_up() {
-  for (auto& column : columns) column.fill_up(rows());
+  for (auto& column : columns) {
+    if (column.values.size() < rows()) column.fill_up(rows());
+  }
 }
 
 void Block::append(const Block& other) {

@@ -29,6 +29,8 @@ class Values {
 
   Kind kind() const { return static_cast<Kind>(content_.index()); }
   std::size_t size() const {
+    if (const auto* reals = std::get_if<std::vector<double>>(&content_)) [[likely]]
+      return reals->size();
     return std::visit([](const auto& list) { return list.size(); }, content_);
   }
   Value operator[](std::size_t i) const;

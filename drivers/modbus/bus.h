@@ -2,9 +2,10 @@
 #include <atomic>
 #include <condition_variable>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
-#include <set>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <vector>
@@ -42,6 +43,7 @@ struct MeterHealth {
   std::string device_id;
   std::uint64_t polls = 0;
   std::uint64_t failures = 0;
+  std::uint64_t lost = 0;          ///< Requests without an answer, of polls that failed and of those that did not.
   std::uint64_t skipped_full = 0;  ///< Polls not made because the intake was full.
   double last_answer_ms = 0;
   std::string last_error;  ///< Empty while the meter answers.
@@ -63,7 +65,6 @@ class Bus {
 
  private:
   struct Poll {
-    MeterConfig* meter;
     PollClass poll_class;
     std::vector<Request> requests;
     Instant due;
@@ -77,9 +78,12 @@ class Bus {
 
   void poll(Poll& poll, Instant now);
   /// Reads a request, splitting it when the meter refuses an address in it.
-  Result<void> read(const MeterConfig& meter, const Request& request, Reading& reading);
-  Result<void> read_halves(const MeterConfig& meter, const Request& request, Reading& reading, const Error& refusal);
-  void note(std::size_t meter, bool answered, double ms, const std::string& error);
+  Result<void> read(std::size_t meter, const Request& request, Reading& reading);
+  Result<void> find_base(std::size_t meter);
+  Result<void> read_halves(std::size_t meter, const Request& request, Reading& reading, const Error& refusal);
+  void refuse(std::size_t meter, const Register& row, const Error& refusal);
+  void make_plan(std::size_t meter);
+  void note(std::size_t meter, double ms, const std::string& error);
 
   BusConfig config_;
   std::unique_ptr<Link> link_;
@@ -87,8 +91,19 @@ class Bus {
   const Clock& clock_;
   std::vector<Poll> polls_;
   std::vector<Backoff> backoff_;
-  std::set<const Register*> unsupported_;  ///< Rows this meter refused alone.
-  std::size_t next_ = 0;                   ///< Whose turn it is, so that none is starved.
+  /// What a meter has taught us.
+  struct Learnt {
+    std::optional<int> base;                  ///< What is added to its addresses; unknown before it was asked.
+    Line line;                                ///< What it refuses.
+    bool is_strict = false;                   ///< It refuses registers that nobody asked for.
+    std::map<const Register*, int> refusals;  ///< Of rows that were asked alone.
+    bool has_news = false;                    ///< What it is asked has to be planned anew.
+    Instant forget_at{};                      ///< It may have got new firmware, or be another one.
+  };
+  std::vector<Learnt> learnt_;
+  int asked_ = 0;         ///< Requests of this poll,
+  int heard_ = 0;         ///< and those that got an answer, be it a refusal.
+  std::size_t next_ = 0;  ///< Whose turn it is, so that none is starved.
   mutable std::mutex mutex_;
   std::vector<MeterHealth> health_;  ///< Guarded by mutex_.
 };

@@ -50,7 +50,9 @@ BusConfig parse_bus(const config::Table& table, const std::vector<std::string>& 
     address.stop_bits = static_cast<int>(table.one_of("stop_bits", {1, 2}, 1));
   } else {
     address.port = static_cast<int>(table.integer("port", 1, 65535, 502));
+    address.rtu_over_tcp = table.choice<bool>("framing", {{"tcp", false}, {"rtu", true}}, false);
   }
+  address.unit_pause = milliseconds(table.duration("unit_pause", 0ms, 5s, address.is_serial() ? 10ms : 0ms));
   address.timeout = milliseconds(table.duration("timeout", 50ms, 30s, address.is_serial() ? 600ms : 1s));
   for (const auto& meter : table.tables("meters")) {
     bus.meters.push_back(parse_meter(meter, directories));

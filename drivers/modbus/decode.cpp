@@ -37,13 +37,16 @@ std::optional<int> decimal_exponent(double scale) {
 }
 
 /// Scales in decimal, so that 2301 × 0.1 is 230.1 and not 230.10000000000002.
-double scaled(const std::string& digits, double scale) {
-  double value = 0;
-  const auto exponent = decimal_exponent(scale);
+double scaled(const std::string& digits, double scale, int more) {
+  // The sign and a power of ten are exact; what is left of the factor is multiplied.
+  const auto exponent = decimal_exponent(std::abs(scale));
   const bool has_exponent = digits.find('e') != std::string::npos;
-  const auto text = exponent && !has_exponent ? fmt::format("{}e{}", digits, *exponent) : digits;
+  const int power = exponent.value_or(0) + more;
+  double value = 0;
+  const auto text = has_exponent ? digits : fmt::format("{}e{}", digits, power);
   std::from_chars(text.data(), text.data() + text.size(), value);
-  return exponent && !has_exponent ? value : value * scale;
+  if (has_exponent) value *= std::pow(10, power);
+  return exponent ? std::copysign(1, scale) * value : value * scale;
 }
 
 double apply_coding(double value, Coding coding) {
@@ -51,9 +54,21 @@ double apply_coding(double value, Coding coding) {
   return value;
 }
 
-}  // namespace
+/// Two characters a register, the rest NUL or blanks.
+std::optional<Value> decode_text(std::span<const std::uint16_t> words) {
+  std::string text;
+  for (const auto word : words) {
+    for (const int byte : {word >> 8, word & 0xFF}) text.push_back(static_cast<char>(byte));
+  }
+  text.resize(std::min(text.size(), text.find('\0')));
+  while (!text.empty() && text.back() == ' ') text.pop_back();
+  for (auto& letter : text) {
+    if (letter < ' ' || letter > '~') letter = '?';
+  }
+  return text.empty() ? std::nullopt : std::optional<Value>(text);
+}
 
-int register_count(RegisterType type) {
+int width_of(RegisterType type) {
   switch (type) {
     case RegisterType::uint16:
     case RegisterType::int16: return 1;
@@ -63,36 +78,53 @@ int register_count(RegisterType type) {
     case RegisterType::uint64:
     case RegisterType::int64:
     case RegisterType::float64: return 4;
+    case RegisterType::string: return 0;
   }
   return 1;
 }
 
-std::optional<Value> decode(const Register& row, std::span<const std::uint16_t> words) {
+/// Whether the raw number is one that the meter says instead of a value.
+bool is_sentinel(const Register& row, std::uint64_t raw) {
+  const int bits = 16 * width_of(row.type);
+  const auto mask = bits == 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << bits) - 1;
+  return std::ranges::any_of(
+      row.sentinels, [&](std::int64_t sentinel) { return ((static_cast<std::uint64_t>(sentinel) ^ raw) & mask) == 0; });
+}
+
+}  // namespace
+
+int Register::count() const { return type == RegisterType::string ? text_registers : width_of(type); }
+
+std::optional<Value> decode(const Register& row, std::span<const std::uint16_t> words, int exponent) {
+  if (row.type == RegisterType::string) return decode_text(words);
   const auto raw = join_words(words, row.word_order);
+  if (is_sentinel(row, raw)) return std::nullopt;
   if (row.type == RegisterType::float32 || row.type == RegisterType::float64) {
     const bool narrow = row.type == RegisterType::float32;
     const auto single = std::bit_cast<float>(static_cast<std::uint32_t>(raw));
-    const double wide = narrow ? single : std::bit_cast<double>(raw);
+    double wide = narrow ? single : std::bit_cast<double>(raw);
     if (!std::isfinite(wide)) return std::nullopt;  // meters say "not available" with a NaN
-    return apply_coding(scaled(narrow ? fmt::format("{}", single) : fmt::format("{}", wide), row.scale), row.coding);
+    auto digits = narrow ? fmt::format("{}", single) : fmt::format("{}", wide);
+    if (row.offset != 0) digits = fmt::format("{}", wide + row.offset);
+    return apply_coding(scaled(digits, row.scale, exponent), row.coding);
   }
   const auto whole = as_integer(row.type, raw);
-  if (std::ranges::find(row.sentinels, whole) != row.sentinels.end()) return std::nullopt;
   const bool beyond_signed = row.type == RegisterType::uint64 && whole < 0;
-  if (row.scale == 1 && row.coding == Coding::plain && !beyond_signed) return whole;
-  const auto digits = beyond_signed ? fmt::format("{}", raw) : fmt::format("{}", whole);
-  return apply_coding(scaled(digits, row.scale), row.coding);
+  if (row.scale == 1 && exponent == 0 && row.offset == 0 && row.coding == Coding::plain && !beyond_signed) return whole;
+  auto digits = beyond_signed ? fmt::format("{}", raw) : fmt::format("{}", whole);
+  if (row.offset != 0) digits = fmt::format("{}", static_cast<double>(whole) + row.offset);
+  return apply_coding(scaled(digits, row.scale, exponent), row.coding);
 }
 
 std::vector<std::uint16_t> encode(const Register& row, double value) {
-  const double unscaled = value / row.scale;
+  const double unscaled = value / row.scale - row.offset;
   std::uint64_t raw = 0;
   switch (row.type) {
     case RegisterType::float32: raw = std::bit_cast<std::uint32_t>(static_cast<float>(unscaled)); break;
     case RegisterType::float64: raw = std::bit_cast<std::uint64_t>(unscaled); break;
     default: raw = static_cast<std::uint64_t>(std::llround(unscaled));
   }
-  std::vector<std::uint16_t> words(static_cast<std::size_t>(register_count(row.type)));
+  std::vector<std::uint16_t> words(static_cast<std::size_t>(row.count()));
   for (std::size_t i = 0; i < words.size(); ++i, raw >>= 16) {
     words[row.word_order == WordOrder::big ? words.size() - 1 - i : i] = static_cast<std::uint16_t>(raw);
   }

@@ -1,102 +1,193 @@
 #include "drivers/modbus/link.h"
 
 #include <fmt/format.h>
-#include <modbus.h>
-#include <sys/ioctl.h>
-#include <sys/select.h>
 
-#include <cerrno>
-#include <thread>
+#include <algorithm>
+#include <map>
+
+#include "drivers/modbus/port.h"
 
 namespace wattd::drivers::modbus {
 namespace {
 
 using namespace std::chrono_literals;
 
-class LibmodbusLink final : public Link {
+constexpr auto kBetweenBytes = 250ms;  // what adapters and serial servers may hold parts of an answer back for
+constexpr auto kLongestAnswer = 10s;   // however it drips
+constexpr auto kLateAnswers = 5s;      // how long an answer that was given up may still come,
+constexpr auto kLatestAnswers = 60s;   // at most: three times as late as the latest one seen
+constexpr int kBitsPerByte = 11;
+
+std::string_view name_of_exception(int code) {
+  switch (code) {
+    case 1: return "illegal function";
+    case 2: return "illegal data address";
+    case 3: return "illegal data value";
+    case 4: return "device failure";
+    case 5: return "acknowledge";
+    case 6: return "device busy";
+    case 10: return "gateway path unavailable";
+    case 11: return "gateway target does not respond";
+    default: return "unknown";
+  }
+}
+
+/// Requests and answers, one after the other. RTU answers do not say what they answer: what was given up is remembered
+/// until it can no longer come, and until then nothing is asked whose answer would look the same.
+class FramedLink final : public Link {
  public:
-  explicit LibmodbusLink(Address address) : address_(std::move(address)) {}
+  FramedLink(Address address, std::unique_ptr<Port> port, const Clock& clock)
+      : address_(std::move(address)), port_(std::move(port)), clock_(clock) {}
 
   Result<std::vector<std::uint16_t>> read(int unit, int function, int address, int count) override {
-    if (auto opened = open(); !opened) return std::unexpected(opened.error());
-    rest_between_frames();
-    modbus_set_slave(context_.get(), unit);
-    // A late answer to an earlier request would be taken for this one's: RTU has no transaction number.
-    if (address_.is_serial()) modbus_flush(context_.get());
-    std::vector<std::uint16_t> words(static_cast<std::size_t>(count));
-    const int got = function == 4 ? modbus_read_input_registers(context_.get(), address, count, words.data())
-                                  : modbus_read_registers(context_.get(), address, count, words.data());
-    const int problem = errno;
-    last_frame_ = std::chrono::steady_clock::now();
-    if (got == count) return words;
-    return std::unexpected(failure(problem, unit, function, address, count));
+    const ReadRequest request{unit, function, address, count};
+    if (auto opened = port_->open(); !opened) return std::unexpected(opened.error());
+    if (free_at(request) > clock_.monotonic())
+      return fail(ErrorKind::retry, describe(request, "late answers to something else may still come"));
+    rest_before(unit);
+    if (auto cleared = discard_waiting(); !cleared) return std::unexpected(cleared.error());
+    return exchange(request);
+  }
+
+  Instant free_at(const ReadRequest& request) const override {
+    Instant free{};
+    if (address_.framing() == Framing::tcp) return free;  // its answers carry the request's number
+    for (const auto& given_up : given_up_) {
+      if (given_up.request.looks_like(request) && given_up.request != request) free = std::max(free, given_up.until);
+    }
+    return free;
   }
 
  private:
-  struct Free {
-    void operator()(modbus_t* context) const {
-      modbus_close(context);
-      modbus_free(context);
-    }
+  struct GivenUp {
+    ReadRequest request;
+    Instant sent;
+    Instant until;
   };
 
-  Result<void> open() {
-    if (context_) return {};
-    std::unique_ptr<modbus_t, Free> fresh(
-        address_.is_serial()
-            ? modbus_new_rtu(address_.device.c_str(), address_.baud, address_.parity, 8, address_.stop_bits)
-            : modbus_new_tcp_pi(address_.host.c_str(), std::to_string(address_.port).c_str()));
-    if (!fresh) return fail(ErrorKind::permanent, fmt::format("{}: {}", address_.text(), modbus_strerror(errno)));
-    const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(address_.timeout);
-    const auto rest = std::chrono::microseconds(address_.timeout - seconds);
-    modbus_set_response_timeout(fresh.get(), static_cast<std::uint32_t>(seconds.count()),
-                                static_cast<std::uint32_t>(rest.count()));
-    if (modbus_connect(fresh.get()) != 0) {
-      return fail(ErrorKind::retry, fmt::format("{} cannot be opened: {}", address_.text(), modbus_strerror(errno)));
+  Result<std::vector<std::uint16_t>> exchange(const ReadRequest& request) {
+    const bool is_rtu = address_.framing() == Framing::rtu;
+    const auto frame = is_rtu ? encode_rtu(request) : encode_tcp(request, ++transaction_);
+    const auto sent = clock_.monotonic();
+    if (auto written = port_->write(frame); !written) return std::unexpected(written.error());
+    AnswerParser parser(address_.framing(), request, transaction_);
+    auto deadline = sent + address_.timeout + transmission_time(frame.size());
+    const auto latest = deadline + kLongestAnswer;
+    while (true) {
+      auto bytes = port_->read(deadline);
+      if (!bytes) return std::unexpected(bytes.error());
+      last_byte_ = clock_.monotonic();
+      if (bytes->empty()) break;
+      const auto answer = parser.take(*bytes);
+      if (answer) return accept(request, *answer, sent);
+      // What has begun may go on, byte by byte if it must. Without a checksum it has to go on at once.
+      const auto next = std::min(last_byte_ + kBetweenBytes, latest);
+      if (parser.is_within()) deadline = is_rtu ? std::max(deadline, next) : next;
+      if (last_byte_ >= deadline || parser.is_torn()) break;
     }
-    const int fd = modbus_get_socket(fresh.get());
-    // The library waits with select(), which writes past its set from this number on.
-    if (fd >= FD_SETSIZE) return fail(ErrorKind::retry, "too many open files for another bus");
-    if (address_.is_serial()) ioctl(fd, TIOCEXCL);  // a second master on the line would break both
-    context_ = std::move(fresh);
-    return {};
+    give_up(request, sent, parser.is_within());
+    const auto what = parser.is_within() || parser.thrown_away() > 0 ? "the answer is broken" : "no answer";
+    return fail(ErrorKind::retry, describe(request, fmt::format("{} within {} ms", what, address_.timeout.count())));
   }
 
-  /// The silence of 3.5 characters that ends a frame; the library leaves none.
-  void rest_between_frames() const {
-    if (!address_.is_serial()) return;
-    const auto silence = address_.baud > 19200 ? 1750us : std::chrono::microseconds{38'500'000 / address_.baud};
-    std::this_thread::sleep_until(last_frame_ + silence);
+  Result<std::vector<std::uint16_t>> accept(const ReadRequest& request, const Answer& answer, Instant sent) {
+    if (answer.exception == 0) {
+      note_answer(request);
+      return answer.words;
+    }
+    // A late exception may have been meant for any request of its function: nothing is learnt from it, and this one's
+    // answer may be on its way still.
+    const bool is_doubtful = std::ranges::any_of(given_up_, [&](const GivenUp& one) {
+      return one.request.unit == request.unit && one.request.function == request.function;
+    });
+    if (is_doubtful) give_up(request, sent, false);
+    const auto what =
+        describe(request, fmt::format("exception {}, {}", answer.exception, name_of_exception(answer.exception)));
+    const int code = answer.exception;
+    if (code == 10 || code == 11) return fail(ErrorKind::retry, what);  // the gateway speaks for a silent meter
+    return fail(code >= 1 && code <= 3 && !is_doubtful ? ErrorKind::unsupported : ErrorKind::permanent, what);
   }
 
-  Error failure(int problem, int unit, int function, int address, int count) {
-    const auto what = fmt::format("{} unit {}: reading {} registers from {} (function {}): {}", address_.text(), unit,
-                                  count, address, function, modbus_strerror(problem));
-    if (problem == EMBXILADD || problem == EMBXILVAL || problem == EMBXILFUN) return {ErrorKind::unsupported, what};
-    if (problem > MODBUS_ENOBASE && problem < EMBBADCRC) return {ErrorKind::permanent, what};
-    // The line may still carry the rest of this answer. On TCP a new connection is the only clean cut; on a
-    // serial line the answer has to be waited out before the next request.
-    if (!address_.is_serial() || problem == EBADF || problem == EIO || problem == ENODEV || problem == ENXIO) {
-      context_.reset();
-    } else {
-      std::this_thread::sleep_for(address_.timeout);
-      modbus_flush(context_.get());
+  /// An answer came: it may have been to the oldest request like this one that was given up, and then this one's own is
+  /// still on its way.
+  void note_answer(const ReadRequest& request) {
+    const auto oldest = std::ranges::find(given_up_, request, &GivenUp::request);
+    if (oldest == given_up_.end()) return;
+    oldest->sent = clock_.monotonic();
+    oldest->until = oldest->sent + patience();
+  }
+
+  void give_up(const ReadRequest& request, Instant sent, bool is_torn) {
+    if (address_.framing() == Framing::tcp) {
+      // In the midst of a frame nobody knows where the next one begins.
+      if (is_torn) port_->close();
+      return;
     }
-    return {ErrorKind::retry, what};
+    given_up_.push_back({request, sent, clock_.monotonic() + patience()});
+  }
+
+  Instant::duration patience() const {
+    return std::clamp<Instant::duration>(std::max<Instant::duration>(3 * lateness_, 5 * address_.timeout), kLateAnswers,
+                                         kLatestAnswers);
+  }
+
+  /// Takes what has come since the last answer off the line.
+  Result<void> discard_waiting() {
+    const auto now = clock_.monotonic();
+    std::erase_if(given_up_, [&](const GivenUp& one) { return one.until <= now; });
+    while (true) {
+      const auto bytes = port_->read(clock_.monotonic());
+      if (!bytes) return std::unexpected(bytes.error());
+      if (bytes->empty()) return {};
+      last_byte_ = clock_.monotonic();
+      if (!given_up_.empty()) lateness_ = std::max<Instant::duration>(lateness_, last_byte_ - given_up_.front().sent);
+    }
+  }
+
+  std::chrono::microseconds transmission_time(std::size_t bytes) const {
+    if (!address_.is_serial()) return 0us;
+    return std::chrono::microseconds{static_cast<std::int64_t>(bytes) * kBitsPerByte * 1'000'000 / address_.baud};
+  }
+
+  /// The silence of 3.5 characters that ends a frame, and longer before another unit is spoken to.
+  void rest_before(int unit) {
+    if (address_.framing() == Framing::tcp) return;
+    auto pause = std::chrono::microseconds{1750};
+    if (address_.is_serial() && address_.baud <= 19200) pause = std::chrono::microseconds{38'500'000 / address_.baud};
+    if (unit != last_unit_ && last_unit_ != 0) pause = std::max<std::chrono::microseconds>(pause, address_.unit_pause);
+    last_unit_ = unit;
+    if (last_byte_ + pause > clock_.monotonic()) port_->rest(last_byte_ + pause);
+  }
+
+  std::string describe(const ReadRequest& request, std::string_view what) const {
+    return fmt::format("{} unit {}: reading {} registers from {} (function {}): {}", address_.text(), request.unit,
+                       request.count, request.address, request.function, what);
   }
 
   Address address_;
-  std::unique_ptr<modbus_t, Free> context_;
-  std::chrono::steady_clock::time_point last_frame_{};
+  std::unique_ptr<Port> port_;
+  const Clock& clock_;
+  std::uint16_t transaction_ = 0;
+  int last_unit_ = 0;
+  Instant last_byte_{};
+  std::vector<GivenUp> given_up_;
+  Instant::duration lateness_{};  ///< How late the latest answer was.
 };
 
 }  // namespace
 
 std::string Address::text() const {
   if (is_serial()) return fmt::format("{} at {} 8{}{}", device, baud, parity, stop_bits);
-  return fmt::format("{}:{}", host, port);
+  return fmt::format("{}:{}{}", host, port, rtu_over_tcp ? " (RTU)" : "");
 }
 
-std::unique_ptr<Link> open_link(Address address) { return std::make_unique<LibmodbusLink>(std::move(address)); }
+std::unique_ptr<Link> open_link(Address address, std::unique_ptr<Port> port, const Clock& clock) {
+  return std::make_unique<FramedLink>(std::move(address), std::move(port), clock);
+}
+
+std::unique_ptr<Link> open_link(Address address, const Clock& clock) {
+  auto port = address.is_serial() ? serial_port(address) : tcp_port(address);
+  return open_link(std::move(address), std::move(port), clock);
+}
 
 }  // namespace wattd::drivers::modbus

@@ -14,6 +14,28 @@
 namespace wattd::drivers::modbus {
 namespace {
 
+void parse_meaning(const config::Table& table, const Measurand& known, Register& row) {
+  row.word_order =
+      table.choice<WordOrder>("word_order", {{"big", WordOrder::big}, {"little", WordOrder::little}}, WordOrder::big);
+  row.scale = table.number("scale", 1);
+  if (row.scale == 0) table.fail("scale", "expected a factor other than 0");
+  row.offset = table.number("offset", 0);
+  if (table.has("scale_register")) row.scale_register = static_cast<int>(table.integer("scale_register", 0, 65535));
+  row.coding = table.choice<Coding>("coding", {{"plain", Coding::plain}, {"four_quadrant", Coding::four_quadrant}},
+                                    Coding::plain);
+  row.sentinels = table.integers("sentinel");
+  row.counter = config::parse_counter_rules(table);
+  if (row.counter != CounterRules{} && !known.counter) {
+    table.fail("measurand",
+               fmt::format("{} is no counter: it has neither modulus, most_an_hour nor resolution", row.measurand));
+  }
+  // A whole number's last digit is known.
+  const bool is_whole =
+      row.type != RegisterType::float32 && row.type != RegisterType::float64 && row.type != RegisterType::string;
+  if (known.counter && is_whole && !row.scale_register && row.counter.resolution == 0)
+    row.counter.resolution = std::fabs(row.scale);
+}
+
 Register parse_register(const config::Table& table) {
   Register row;
   row.measurand = table.text("measurand");
@@ -31,61 +53,98 @@ Register parse_register(const config::Table& table) {
                                          {"uint64", RegisterType::uint64},
                                          {"int64", RegisterType::int64},
                                          {"float32", RegisterType::float32},
-                                         {"float64", RegisterType::float64}},
+                                         {"float64", RegisterType::float64},
+                                         {"string", RegisterType::string}},
                                         RegisterType::uint16);
-  row.word_order =
-      table.choice<WordOrder>("word_order", {{"big", WordOrder::big}, {"little", WordOrder::little}}, WordOrder::big);
-  row.scale = table.number("scale", 1);
-  if (row.scale == 0) table.fail("scale", "expected a factor other than 0");
-  row.coding = table.choice<Coding>("coding", {{"plain", Coding::plain}, {"four_quadrant", Coding::four_quadrant}},
-                                    Coding::plain);
+  if (row.type == RegisterType::string) row.text_registers = static_cast<int>(table.integer("registers", 1, 125));
+  parse_meaning(table, *known, row);
+  row.access = table.choice<Access>("access", {{"read", Access::read}, {"alone", Access::alone}}, Access::read);
   row.poll = table.choice<PollClass>("poll", {{"fast", PollClass::fast}, {"slow", PollClass::slow}}, PollClass::fast);
   row.experimental = table.boolean("experimental", false);
-  row.counter = config::parse_counter_rules(table);
-  if (row.counter != CounterRules{} && !known->counter)
-    table.fail("measurand",
-               fmt::format("{} is no counter: it has neither modulus, most_an_hour nor resolution", row.measurand));
-  // A whole number's last digit is known.
-  const bool is_whole = row.type != RegisterType::float32 && row.type != RegisterType::float64;
-  if (known->counter && is_whole && row.counter.resolution == 0) row.counter.resolution = std::fabs(row.scale);
-  if (table.has("sentinel")) row.sentinels.push_back(table.integer("sentinel", INT64_MIN, INT64_MAX));
+  row.note = table.text("note", "");
   table.reject_unknown_keys();
   return row;
 }
 
-void check_rows(const config::Table& table, const Profile& profile) {
-  std::set<std::string> names;
-  for (const auto& row : profile.registers) {
-    if (!names.insert(row.measurand).second) table.fail("registers", row.measurand + " appears twice");
-    if (register_count(row.type) > profile.max_registers) {
-      table.fail("registers", fmt::format("{} takes more registers than requests.max_registers", row.measurand));
-    }
-    if (row.end() > 65536) table.fail("registers", row.measurand + " ends beyond register 65535");
+void check_row(const config::Table& table, const Profile& profile, const Register& row) {
+  if (row.end() - row.first() > profile.max_registers) {
+    table.fail("address", fmt::format("{} takes {} registers at once; requests.max_registers is {}", row.measurand,
+                                      row.end() - row.first(), profile.max_registers));
   }
+  if (row.end() > 65536) table.fail("address", row.measurand + " ends beyond register 65535");
+}
+
+/// Rows that replace one of the same measurand, and new ones.
+void add_rows(const config::Table& table, Profile& profile) {
+  std::set<std::string> names;
+  for (const auto& one : table.tables("registers")) {
+    auto row = parse_register(one);
+    if (!names.insert(row.measurand).second) one.fail("measurand", row.measurand + " appears twice");
+    check_row(one, profile, row);
+    const auto old = std::ranges::find(profile.registers, row.measurand, &Register::measurand);
+    if (old != profile.registers.end()) *old = std::move(row);
+    else profile.registers.push_back(std::move(row));
+  }
+}
+
+/// The file of a profile in the first directory from `from` on that has it.
+std::optional<std::size_t> find_file(const std::string& id, const std::vector<std::string>& directories,
+                                     std::size_t from) {
+  for (auto i = from; i < directories.size(); ++i) {
+    if (std::filesystem::exists(std::filesystem::path(directories[i]) / (id + ".toml"))) return i;
+  }
+  return std::nullopt;
+}
+
+Profile load_from(const std::string& id, const std::vector<std::string>& directories, std::size_t from, int depth) {
+  const auto where = find_file(id, directories, from);
+  if (!where) {
+    const auto known = list_profiles(directories);
+    throw config::ConfigError(fmt::format("profile {:?} is not in {}; there are {}", id, fmt::join(directories, ", "),
+                                          known.empty() ? "none" : fmt::format("{}", fmt::join(known, ", "))));
+  }
+  const auto table = config::load_file((std::filesystem::path(directories[*where]) / (id + ".toml")).string());
+  const auto head = table.table("profile");
+  const auto base = head.text("extends", "");
+  if (base.empty()) return parse_profile(table);
+  if (depth > 4) head.fail("extends", "leads in a circle");
+  return parse_profile(table, load_from(base, directories, base == id ? *where + 1 : 0, depth + 1));
 }
 
 }  // namespace
 
-Profile parse_profile(const config::Table& table) {
+Profile parse_profile(const config::Table& table, Profile base) {
   using namespace std::chrono_literals;
-  Profile profile;
+  auto& profile = base;
   const auto head = table.table("profile");
   profile.id = head.text("id");
-  profile.vendor = head.text("vendor");
-  profile.models = head.texts("models");
-  profile.phases = static_cast<int>(head.integer("phases", 0, 3, 0));
+  const bool extends = head.has("extends");
+  profile.vendor = extends ? head.text("vendor", profile.vendor) : head.text("vendor");
+  if (!extends || head.has("models")) profile.models = head.texts("models");
+  profile.phases = static_cast<int>(head.integer("phases", 0, 3, profile.phases));
+  profile.experimental = head.boolean("experimental", profile.experimental);
+  if (head.has("sunspec")) {
+    profile.sunspec.clear();
+    for (const auto model : head.integers("sunspec")) profile.sunspec.push_back(static_cast<int>(model));
+  }
+  (void)head.text("extends", "");
+  const auto omitted = head.has("omit") ? head.texts("omit") : std::vector<std::string>{};
+  for (const auto& name : omitted) {
+    if (std::erase_if(profile.registers, [&](const Register& row) { return row.measurand == name; }) == 0)
+      head.fail("omit", fmt::format("{} is not in the profile that this one extends", name));
+  }
   head.reject_unknown_keys();
   const auto requests = table.table("requests");
   profile.max_registers = static_cast<int>(requests.integer("max_registers", 1, 125, profile.max_registers));
-  profile.max_gap = static_cast<int>(requests.integer("max_gap", 0, 124, 0));
-  profile.alignment = static_cast<int>(requests.integer("alignment", 1, 4, 1));
-  profile.delay = std::chrono::duration_cast<std::chrono::milliseconds>(requests.duration("delay", 0ms, 5s, 0ms));
+  profile.max_gap = static_cast<int>(requests.integer("max_gap", 0, 124, profile.max_gap));
+  profile.alignment = static_cast<int>(requests.integer("alignment", 1, 4, profile.alignment));
+  profile.delay =
+      std::chrono::duration_cast<std::chrono::milliseconds>(requests.duration("delay", 0ms, 5s, profile.delay));
   requests.reject_unknown_keys();
-  for (const auto& row : table.tables("registers")) profile.registers.push_back(parse_register(row));
+  add_rows(table, profile);
   if (profile.registers.empty()) table.fail("registers", "expected at least one register");
   table.reject_unknown_keys();
-  check_rows(table, profile);
-  return profile;
+  return base;
 }
 
 std::vector<std::string> list_profiles(const std::vector<std::string>& directories) {
@@ -100,13 +159,7 @@ std::vector<std::string> list_profiles(const std::vector<std::string>& directori
 }
 
 Profile load_profile(const std::string& id, const std::vector<std::string>& directories) {
-  for (const auto& directory : directories) {
-    const auto path = std::filesystem::path(directory) / (id + ".toml");
-    if (std::filesystem::exists(path)) return parse_profile(config::load_file(path.string()));
-  }
-  const auto known = list_profiles(directories);
-  throw config::ConfigError(fmt::format("profile {:?} is not in {}; there are {}", id, fmt::join(directories, ", "),
-                                        known.empty() ? "none" : fmt::format("{}", fmt::join(known, ", "))));
+  return load_from(id, directories, 0, 0);
 }
 
 }  // namespace wattd::drivers::modbus

@@ -27,11 +27,17 @@ def upstream(plant):
 
 
 @pytest.fixture(scope="session")
-def data():
-    """The folder of recorded measurements that the project does not carry."""
+def shared():
+    """The folder of measurements and register maps that the project does not carry."""
     folder = os.environ.get("WATTD_DATA")
     if not folder or not (pathlib.Path(folder) / "ml").is_dir():
         if os.environ.get("CI") and folder:
             pytest.fail(f"WATTD_DATA is {folder}, but there is no data in it")
         pytest.skip("WATTD_DATA names no folder with recorded measurements")
-    return pathlib.Path(folder) / "ml" / "data"
+    return pathlib.Path(folder)
+
+
+@pytest.fixture(scope="session")
+def data(shared):
+    """The folder of recorded measurements."""
+    return shared / "ml" / "data"

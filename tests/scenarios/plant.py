@@ -127,8 +127,10 @@ class VictoriaMetrics:
 class Gateway:
     """The daemon under test, with its configuration as a text to be changed."""
 
-    def __init__(self, plant, config: str, strace: list | None = None, name: str = "wattd", ready: bool = True):
+    def __init__(self, plant, config: str, strace: list | None = None, name: str = "wattd", ready: bool = True,
+                 profiles: pathlib.Path = PROFILES):
         self.plant = plant
+        self.profiles = profiles
         self.directory = plant.directory / name
         self.directory.mkdir(exist_ok=True)
         self.port = free_port()
@@ -145,7 +147,7 @@ class Gateway:
         # Keys of the root table have to come before the first table. Machines that run tests have no time service.
         self.path.write_text(
             f'{config}\n[clock]\ntrust = "rtc"\n[storage]\ndirectory = "{self.directory}/data"\n[api]\nsocket = "{self.socket}"\nport = {self.port}\n'
-            f'[modbus]\nprofiles = ["{PROFILES}"]\n')
+            f'[modbus]\nprofiles = ["{self.profiles}"]\n')
 
     def start(self, env: dict | None = None):
         self.process = self.plant.run(self.name, [*self.strace, BUILD / "wattd", "--config", self.path], env)

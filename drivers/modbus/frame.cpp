@@ -1,0 +1,141 @@
+#include "drivers/modbus/frame.h"
+
+namespace wattd::drivers::modbus {
+namespace {
+
+constexpr std::uint8_t kException = 0x80;
+constexpr std::size_t kExceptionFrame = 5;  // unit, function, code, CRC
+constexpr std::size_t kTcpHeader = 6;       // transaction, protocol, length
+constexpr std::size_t kLongestTcpBody = 260;
+constexpr int kRecentTransactions = 256;
+
+void put_word(Bytes& bytes, int word) {
+  bytes.push_back(static_cast<std::uint8_t>(word >> 8));
+  bytes.push_back(static_cast<std::uint8_t>(word));
+}
+
+int word_at(std::span<const std::uint8_t> bytes, std::size_t at) { return bytes[at] << 8 | bytes[at + 1]; }
+
+std::vector<std::uint16_t> words_from(std::span<const std::uint8_t> bytes) {
+  std::vector<std::uint16_t> words(bytes.size() / 2);
+  for (std::size_t i = 0; i < words.size(); ++i) words[i] = static_cast<std::uint16_t>(word_at(bytes, 2 * i));
+  return words;
+}
+
+bool ends_with_crc(std::span<const std::uint8_t> frame) {
+  const auto crc = crc16(frame.first(frame.size() - 2));
+  return frame[frame.size() - 2] == (crc & 0xFF) && frame[frame.size() - 1] == crc >> 8;
+}
+
+}  // namespace
+
+std::uint16_t crc16(std::span<const std::uint8_t> bytes) {
+  std::uint16_t crc = 0xFFFF;
+  for (const auto byte : bytes) {
+    crc ^= byte;
+    for (int bit = 0; bit < 8; ++bit) crc = static_cast<std::uint16_t>((crc & 1) != 0 ? crc >> 1 ^ 0xA001 : crc >> 1);
+  }
+  return crc;
+}
+
+Bytes encode_rtu(const ReadRequest& request) {
+  Bytes frame{static_cast<std::uint8_t>(request.unit), static_cast<std::uint8_t>(request.function)};
+  put_word(frame, request.address);
+  put_word(frame, request.count);
+  const auto crc = crc16(frame);
+  frame.push_back(static_cast<std::uint8_t>(crc));
+  frame.push_back(static_cast<std::uint8_t>(crc >> 8));
+  return frame;
+}
+
+Bytes encode_tcp(const ReadRequest& request, std::uint16_t transaction) {
+  Bytes frame;
+  put_word(frame, transaction);
+  put_word(frame, 0);
+  put_word(frame, 6);
+  frame.push_back(static_cast<std::uint8_t>(request.unit));
+  frame.push_back(static_cast<std::uint8_t>(request.function));
+  put_word(frame, request.address);
+  put_word(frame, request.count);
+  return frame;
+}
+
+void AnswerParser::drop(std::size_t count) {
+  waiting_.erase(waiting_.begin(), waiting_.begin() + static_cast<std::ptrdiff_t>(count));
+  thrown_away_ += count;
+}
+
+std::optional<Answer> AnswerParser::take(std::span<const std::uint8_t> bytes) {
+  waiting_.insert(waiting_.end(), bytes.begin(), bytes.end());
+  return framing_ == Framing::rtu ? take_rtu() : take_tcp();
+}
+
+std::optional<Answer> AnswerParser::take_rtu() {
+  const auto unit = static_cast<std::uint8_t>(request_.unit);
+  const auto function = static_cast<std::uint8_t>(request_.function);
+  const auto size = static_cast<std::uint8_t>(2 * request_.count);
+  while (!waiting_.empty()) {
+    // An answer may begin at any byte: what stands before it is noise, or the rest of one that was cut short.
+    if (waiting_[0] == unit && waiting_.size() < 2) return std::nullopt;
+    const bool is_exception = waiting_[0] == unit && waiting_[1] == (function | kException);
+    const bool is_answer = waiting_[0] == unit && waiting_[1] == function;
+    if (is_exception && waiting_.size() < kExceptionFrame) return std::nullopt;
+    if (is_exception && ends_with_crc(std::span(waiting_).first(kExceptionFrame)))
+      return Answer{.words = {}, .exception = waiting_[2]};
+    if (is_answer && waiting_.size() < 3) return std::nullopt;
+    if (is_answer && waiting_[2] == size) {
+      const auto whole = std::size_t{3} + size + 2;
+      if (waiting_.size() < whole) return std::nullopt;
+      if (ends_with_crc(std::span(waiting_).first(whole)))
+        return Answer{words_from(std::span(waiting_).subspan(3, size))};
+    }
+    drop(1);
+  }
+  return std::nullopt;
+}
+
+/// Whether bytes are, as far as they go, the header of an answer to a recent request.
+bool AnswerParser::begins_a_frame(std::span<const std::uint8_t> bytes) const {
+  if (bytes.size() >= 2 && static_cast<std::uint16_t>(transaction_ - word_at(bytes, 0)) > kRecentTransactions)
+    return false;
+  if (bytes.size() >= 4 && word_at(bytes, 2) != 0) return false;
+  return bytes.size() < 6 || (word_at(bytes, 4) >= 2 && word_at(bytes, 4) <= static_cast<int>(kLongestTcpBody));
+}
+
+/// Whether an answer was cut short and filled up with what came next: then another frame's header stands within it, or
+/// the rest of that frame behind it.
+bool AnswerParser::is_mended(std::span<const std::uint8_t> body, std::span<const std::uint8_t> behind) const {
+  if (!behind.empty() && !begins_a_frame(behind)) return true;
+  for (std::size_t at = 3; at + kTcpHeader + 2 <= body.size(); ++at) {
+    const auto rest = body.subspan(at);
+    if (begins_a_frame(rest) && rest[6] == request_.unit && (rest[7] & ~kException) == request_.function) return true;
+  }
+  return false;
+}
+
+std::optional<Answer> AnswerParser::take_tcp() {
+  while (waiting_.size() >= kTcpHeader + 2) {
+    const auto length = static_cast<std::size_t>(word_at(waiting_, 4));
+    if (word_at(waiting_, 2) != 0 || length < 2 || length > kLongestTcpBody) {
+      drop(1);  // no header begins here
+      continue;
+    }
+    if (waiting_.size() < kTcpHeader + length) return std::nullopt;
+    const auto body = std::span(waiting_).subspan(kTcpHeader, length);
+    const bool is_ours = word_at(waiting_, 0) == transaction_;
+    const auto function = body[1];
+    // Gateways that answer in a silent meter's place may say 0 or 255 for its unit.
+    if (is_ours && function == (request_.function | kException) && length >= 3)
+      return Answer{.words = {}, .exception = body[2]};
+    const auto size = static_cast<std::size_t>(2 * request_.count);
+    if (is_ours && body[0] == request_.unit && function == request_.function && length == 3 + size && body[2] == size) {
+      is_torn_ = is_mended(body, std::span(waiting_).subspan(kTcpHeader + length));
+      if (is_torn_) return std::nullopt;
+      return Answer{words_from(body.subspan(3))};
+    }
+    drop(kTcpHeader + length);  // a late answer to an earlier request, or to nobody
+  }
+  return std::nullopt;
+}
+
+}  // namespace wattd::drivers::modbus

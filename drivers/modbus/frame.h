@@ -1,0 +1,72 @@
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+namespace wattd::drivers::modbus {
+
+/// How requests and answers are wrapped on their way.
+enum class Framing { rtu, tcp };  ///< rtu: also over TCP, as serial servers do.
+
+/// One request for registers.
+struct ReadRequest {
+  int unit = 1;
+  int function = 3;  ///< 3 (holding) or 4 (input).
+  int address = 0;
+  int count = 1;
+  bool operator==(const ReadRequest&) const = default;
+
+  /// Whether an answer to the other one could be taken for an answer to this one: RTU frames say neither the address
+  /// nor which request they answer.
+  bool looks_like(const ReadRequest& other) const {
+    return unit == other.unit && function == other.function && count == other.count;
+  }
+};
+
+using Bytes = std::vector<std::uint8_t>;
+
+/// The CRC of serial frames. Source: MODBUS over serial line 1.02, section 2.5.1.2.
+std::uint16_t crc16(std::span<const std::uint8_t> bytes);
+Bytes encode_rtu(const ReadRequest& request);
+/// Source: MODBUS messaging on TCP/IP 1.0b, section 3.1.3.
+Bytes encode_tcp(const ReadRequest& request, std::uint16_t transaction);
+
+/// What came back: the registers, or the number of an exception.
+struct Answer {
+  std::vector<std::uint16_t> words;
+  int exception = 0;
+};
+
+/// Looks for the answer to one request in a stream of bytes. What is no part of it is thrown away: noise, the rest of
+/// an answer that had been given up, an answer to somebody else.
+class AnswerParser {
+ public:
+  AnswerParser(Framing framing, ReadRequest request, std::uint16_t transaction = 0)
+      : framing_(framing), request_(request), transaction_(transaction) {}
+
+  /// Takes more bytes; the answer once it is whole.
+  std::optional<Answer> take(std::span<const std::uint8_t> bytes);
+  /// Whether the beginning of something is here that may become the answer.
+  bool is_within() const { return !waiting_.empty(); }
+  /// Whether an answer broke off and another one went on in its place, as TCP's missing checksum would let pass.
+  bool is_torn() const { return is_torn_; }
+  /// How many bytes were thrown away.
+  std::size_t thrown_away() const { return thrown_away_; }
+
+ private:
+  std::optional<Answer> take_rtu();
+  std::optional<Answer> take_tcp();
+  void drop(std::size_t count);
+  bool begins_a_frame(std::span<const std::uint8_t> bytes) const;
+  bool is_mended(std::span<const std::uint8_t> body, std::span<const std::uint8_t> behind) const;
+
+  Framing framing_;
+  ReadRequest request_;
+  std::uint16_t transaction_;
+  Bytes waiting_;
+  bool is_torn_ = false;
+  std::size_t thrown_away_ = 0;
+};
+
+}  // namespace wattd::drivers::modbus
