@@ -22,10 +22,11 @@ void BlockMaker::take_back() {
 
 Block& BlockMaker::block_of(const std::string& device_id) {
   auto slot = slots_.find(device_id);
-  if (slot == slots_.end()) slot = slots_.emplace(device_id, Slot{}).first;
+  if (slot == slots_.end()) slot = slots_.emplace(device_id, Slot{.device_key = catalogue_.key_of(device_id)}).first;
   if (slot->second.group == group_) return blocks_[slot->second.index];
-  const auto key = catalogue_.key_of(device_id);
-  slot->second = {group_, blocks_.size()};
+  const auto key = slot->second.device_key;
+  slot->second.group = group_;
+  slot->second.index = blocks_.size();
   const auto kept = kept_.find(key);
   if (kept == kept_.end()) return blocks_.emplace_back(Block{.device_key = key});
   return blocks_.emplace_back(std::exchange(kept->second, {}));

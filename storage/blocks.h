@@ -18,6 +18,8 @@ class BlockMaker {
   /// One block a device, in the order of their keys. Series that are new get their numbers from the catalogue.
   /// Owns: the blocks, until the next call. Errors: throws SqlError when a reading's device has no record.
   std::span<const Block> make(std::span<const Reading> readings);
+  /// Forgets the numbers of devices: after a transaction that was undone, they may stand for others.
+  void forget_devices() { slots_.clear(); }
 
  private:
   Block& block_of(const std::string& device_id);
@@ -27,6 +29,7 @@ class BlockMaker {
   struct Slot {
     std::uint64_t group = 0;
     std::size_t index = 0;
+    std::uint32_t device_key = 0;
   };
   Catalogue& catalogue_;
   TextMap<Slot> slots_;

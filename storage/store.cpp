@@ -258,6 +258,8 @@ Result<std::uint64_t> Store::write(const Group& group, bool keep) {
   const auto before = std::tuple(usage_, ring_.state(), letters_.state(), held_.state());
   const auto undo = [&] {
     catalogue_.roll_back();
+    blocks_.forget_devices();
+    held_blocks_.forget_devices();
     ring_.restore(std::get<1>(before));
     held_.restore(std::get<3>(before));
     letters_.restore(std::get<2>(before));
