@@ -37,6 +37,7 @@ Json::Value to_json(const BusStatus& bus) {
     one["device_id"] = meter.device_id;
     one["polls"] = Json::UInt64(meter.polls);
     one["failures"] = Json::UInt64(meter.failures);
+    one["lost"] = Json::UInt64(meter.lost);
     one["skipped_full"] = Json::UInt64(meter.skipped_full);
     one["last_answer_ms"] = meter.last_answer_ms;
     one["last_error"] = text_or_null(meter.last_error);

@@ -64,7 +64,7 @@ class Descriptor : public Port {
       if (ready == 0) return std::vector<std::uint8_t>{};
       // An adapter that was pulled out says so here, or reads as nothing for ever.
       if (ready > 0 && (readable.revents & (POLLERR | POLLNVAL)) != 0) return lost("read");
-      if (ready > 0 && (readable.revents & POLLHUP) != 0 && (readable.revents & POLLIN) == 0) return lost("read");
+      if (ready > 0 && got == 0 && (readable.revents & POLLHUP) != 0) return lost("read");
     }
   }
 

@@ -53,7 +53,7 @@ def test_meter_read_and_explain_show_the_wire(plant):
     values = {row["measurand"]: row for row in json.loads(done.stdout)}
     assert values["voltage_l1_n"]["value"] == 230.1 and values["voltage_l1_n"]["words"] == "4366 199a"
     wrong = read("--tcp", f"127.0.0.1:{port}", "--unit", 9, "--timeout", 200)
-    assert wrong.returncode == 1 and "Target device failed to respond" in wrong.stdout
+    assert wrong.returncode == 1 and "gateway target does not respond" in wrong.stdout
     nobody = read("--tcp", f"127.0.0.1:{free_port()}")
     assert nobody.returncode == 1 and "Connection refused" in nobody.stdout
     unknown = subprocess.run([*wattctl, "explain", "no-such"], capture_output=True, text=True)
