@@ -35,7 +35,7 @@ Bytes encode_tcp(const ReadRequest& request, std::uint16_t transaction);
 /// What came back: the registers, or the number of an exception.
 struct Answer {
   std::vector<std::uint16_t> words;
-  int exception = 0;
+  std::optional<int> exception;  ///< Also one that no specification knows, such as 0.
 };
 
 /// Looks for the answer to one request in a stream of bytes. What is no part of it is thrown away: noise, the rest of

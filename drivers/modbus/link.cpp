@@ -91,7 +91,7 @@ class FramedLink final : public Link {
   }
 
   Result<std::vector<std::uint16_t>> accept(const ReadRequest& request, const Answer& answer, Instant sent) {
-    if (answer.exception == 0) {
+    if (!answer.exception) {
       note_answer(request);
       return answer.words;
     }
@@ -102,8 +102,8 @@ class FramedLink final : public Link {
     });
     if (is_doubtful) give_up(request, sent, false);
     const auto what =
-        describe(request, fmt::format("exception {}, {}", answer.exception, name_of_exception(answer.exception)));
-    const int code = answer.exception;
+        describe(request, fmt::format("exception {}, {}", *answer.exception, name_of_exception(*answer.exception)));
+    const int code = *answer.exception;
     if (code == 10 || code == 11) return fail(ErrorKind::retry, what);  // the gateway speaks for a silent meter
     return fail(code >= 1 && code <= 3 && !is_doubtful ? ErrorKind::unsupported : ErrorKind::permanent, what);
   }

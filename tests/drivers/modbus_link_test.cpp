@@ -159,8 +159,10 @@ TEST_F(LinkTest, keeps_the_silence_between_frames) {
 }
 
 TEST_F(LinkTest, tells_what_the_meter_refuses) {
-  for (const auto& [code, kind] :
-       {std::pair{2, ErrorKind::unsupported}, {4, ErrorKind::permanent}, {11, ErrorKind::retry}}) {
+  for (const auto& [code, kind] : {std::pair{2, ErrorKind::unsupported},
+                                   {0, ErrorKind::permanent},
+                                   {4, ErrorKind::permanent},
+                                   {11, ErrorKind::retry}}) {
     port->meter = [&](const Bytes&) { port->answer_in(20ms, with_crc({1, 0x83, static_cast<std::uint8_t>(code)})); };
     EXPECT_EQ(link->read(1, 3, 10, 2).error().kind, kind) << code;
   }

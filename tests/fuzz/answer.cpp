@@ -14,8 +14,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     for (std::size_t at = 3; at < size;) {
       const auto piece = std::min<std::size_t>(1 + data[at] % 17, size - at);
       const auto answer = parser.take({data + at, piece});
-      if (answer && answer->exception == 0 && answer->words.size() != static_cast<std::size_t>(request.count))
-        std::abort();
+      if (answer && !answer->exception && answer->words.size() != static_cast<std::size_t>(request.count)) std::abort();
       if (answer) break;
       at += piece;
     }
