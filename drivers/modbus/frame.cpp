@@ -16,6 +16,11 @@ void put_word(Bytes& bytes, int word) {
 
 int word_at(std::span<const std::uint8_t> bytes, std::size_t at) { return bytes[at] << 8 | bytes[at + 1]; }
 
+/// Whether a request of this number may still be answered.
+bool is_recent(int number, std::uint16_t current) {
+  return number >= kFirstTransaction && ((current - number) & (kFirstTransaction - 1)) <= kRecentTransactions;
+}
+
 std::vector<std::uint16_t> words_from(std::span<const std::uint8_t> bytes) {
   std::vector<std::uint16_t> words(bytes.size() / 2);
   for (std::size_t i = 0; i < words.size(); ++i) words[i] = static_cast<std::uint16_t>(word_at(bytes, 2 * i));
@@ -96,8 +101,7 @@ std::optional<Answer> AnswerParser::take_rtu() {
 
 /// Whether bytes are, as far as they go, the header of an answer to a recent request.
 bool AnswerParser::begins_a_frame(std::span<const std::uint8_t> bytes) const {
-  if (bytes.size() >= 2 && static_cast<std::uint16_t>(transaction_ - word_at(bytes, 0)) > kRecentTransactions)
-    return false;
+  if (bytes.size() >= 2 && !is_recent(word_at(bytes, 0), transaction_)) return false;
   if (bytes.size() >= 4 && word_at(bytes, 2) != 0) return false;
   return bytes.size() < 6 || (word_at(bytes, 4) >= 2 && word_at(bytes, 4) <= static_cast<int>(kLongestTcpBody));
 }
@@ -107,8 +111,10 @@ bool AnswerParser::begins_a_frame(std::span<const std::uint8_t> bytes) const {
 bool AnswerParser::is_mended(std::span<const std::uint8_t> body, std::span<const std::uint8_t> behind) const {
   if (!behind.empty() && !begins_a_frame(behind)) return true;
   for (std::size_t at = 3; at + kTcpHeader + 2 <= body.size(); ++at) {
+    // Of whichever unit: a connection to a gateway carries the answers of all of them.
     const auto rest = body.subspan(at);
-    if (begins_a_frame(rest) && rest[6] == request_.unit && (rest[7] & ~kException) == request_.function) return true;
+    const int function = rest[7] & ~kException;
+    if (begins_a_frame(rest) && (function == 3 || function == 4)) return true;
   }
   return false;
 }

@@ -26,6 +26,10 @@ struct ReadRequest {
 
 using Bytes = std::vector<std::uint8_t>;
 
+/// Numbers of requests go from here to 65535 and begin again: registers seldom hold such a number before a zero, which
+/// is how a frame begins.
+inline constexpr std::uint16_t kFirstTransaction = 0x8000;
+
 /// The CRC of serial frames. Source: MODBUS over serial line 1.02, section 2.5.1.2.
 std::uint16_t crc16(std::span<const std::uint8_t> bytes);
 Bytes encode_rtu(const ReadRequest& request);

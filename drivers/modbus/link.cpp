@@ -67,7 +67,8 @@ class FramedLink final : public Link {
 
   Result<std::vector<std::uint16_t>> exchange(const ReadRequest& request) {
     const bool is_rtu = address_.framing() == Framing::rtu;
-    const auto frame = is_rtu ? encode_rtu(request) : encode_tcp(request, ++transaction_);
+    transaction_ = transaction_ == UINT16_MAX ? kFirstTransaction : static_cast<std::uint16_t>(transaction_ + 1);
+    const auto frame = is_rtu ? encode_rtu(request) : encode_tcp(request, transaction_);
     const auto sent = clock_.monotonic();
     if (auto written = port_->write(frame); !written) return std::unexpected(written.error());
     AnswerParser parser(address_.framing(), request, transaction_);
@@ -167,7 +168,7 @@ class FramedLink final : public Link {
   Address address_;
   std::unique_ptr<Port> port_;
   const Clock& clock_;
-  std::uint16_t transaction_ = 0;
+  std::uint16_t transaction_ = kFirstTransaction;
   int last_unit_ = 0;
   Instant last_byte_{};
   std::vector<GivenUp> given_up_;
