@@ -74,7 +74,18 @@ void Bus::make_plan(std::size_t meter) {
   learnt_[meter].has_news = false;
 }
 
+/// Refusals do not hold for ever, also where nothing is left to be asked.
+void Bus::forget_refusals(Instant now) {
+  for (std::size_t meter = 0; meter < learnt_.size(); ++meter) {
+    auto& learnt = learnt_[meter];
+    if (now < learnt.forget_at) continue;
+    learnt = {.base = learnt.base, .line = {.baud = learnt.line.baud}, .forget_at = now + kForget};
+    make_plan(meter);
+  }
+}
+
 Instant Bus::step(Instant now) {
+  forget_refusals(now);
   for (std::size_t tried = 0; tried < polls_.size(); ++tried) {
     auto& candidate = polls_[(next_ + tried) % polls_.size()];
     if (candidate.requests.empty()) continue;
@@ -111,10 +122,6 @@ void Bus::poll(Poll& poll, Instant now) {
   }
   const auto& meter = config_.meters[poll.meter_index];
   auto& learnt = learnt_[poll.meter_index];
-  if (now >= learnt.forget_at) {
-    learnt = {.base = learnt.base, .line = {.baud = learnt.line.baud}, .forget_at = now + kForget};
-    make_plan(poll.meter_index);
-  }
   const auto began = clock_.stamp();
   Reading reading{.device_id = meter.device_id, .at = began.at, .quality = began.quality};
   asked_ = heard_ = 0;
@@ -124,9 +131,13 @@ void Bus::poll(Poll& poll, Instant now) {
   // request would cost the bus a whole timeout.
   int patience = backoff.failures == 0 ? 1 : 0;
   for (auto request = poll.requests.begin(); outcome && request != poll.requests.end();) {
+    const auto fields = reading.fields.size();
     auto answer = read(poll.meter_index, *request, reading);
     const bool is_lost = !answer && answer.error().kind == ErrorKind::retry;
-    if (is_lost && patience-- > 0) continue;
+    if (is_lost && patience-- > 0) {
+      reading.fields.resize(fields);  // what a part of it has said comes again
+      continue;
+    }
     if (is_lost) outcome = std::move(answer);
     else ++request;
     if (meter.profile.delay > 0ms) std::this_thread::sleep_for(meter.profile.delay);

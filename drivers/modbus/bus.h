@@ -83,6 +83,7 @@ class Bus {
   Result<void> read_halves(std::size_t meter, const Request& request, Reading& reading, const Error& refusal);
   void refuse(std::size_t meter, const Register& row, const Error& refusal);
   void make_plan(std::size_t meter);
+  void forget_refusals(Instant now);
   void note(std::size_t meter, double ms, const std::string& error);
 
   BusConfig config_;

@@ -297,6 +297,18 @@ TEST_F(BusTest, learns_what_a_meter_refuses_and_asks_again_after_a_day) {
   EXPECT_EQ(intake.readings[0].fields.size(), 3u);
 }
 
+TEST_F(BusTest, asks_again_after_a_day_also_where_everything_was_refused) {
+  link->holes = {0, 1, 2};
+  for (int second = 0; second < 5; ++second) turn(), clock.advance(1s);
+  link->requests.clear();
+  turn();
+  EXPECT_TRUE(link->requests.empty());
+  link->holes.clear();
+  clock.advance(24h);
+  turn();
+  EXPECT_EQ(intake.readings.size(), 2u);
+}
+
 TEST_F(BusTest, asks_once_more_when_one_answer_is_lost) {
   link->lose = 1;
   turn();

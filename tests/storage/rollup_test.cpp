@@ -62,6 +62,14 @@ class OldRollups : public ::testing::Test {
   OldRollups() { std::filesystem::create_directories(directory); }
   ~OldRollups() override { std::filesystem::remove_all(directory); }
   Database open(const Vault& vault = {}) { return Database(directory + "/wattd.db", Database::Mode::writer, vault); }
+  /// A database of schema 2 with one series.
+  static void begin(Database& database) {
+    migrate(database, 2);
+    database.execute(
+        "INSERT INTO devices (device_key, device_id, device_name, device_type, created_at, updated_at, version) "
+        "VALUES (1, 'D1', 'D1', 'bulb', 0, 0, 1)");
+    database.execute("INSERT INTO series (series_id, device_key, field) VALUES (1, 1, 'energy')");
+  }
   std::string directory =
       (std::filesystem::temp_directory_path() / ("wattd-rollups-" + std::to_string(getpid()))).string();
   const Rollup rollup{.start = kNoon,
@@ -78,11 +86,7 @@ class OldRollups : public ::testing::Test {
 
 TEST_F(OldRollups, stay_readable_beside_new_ones) {
   auto database = open();
-  migrate(database, 2);
-  database.execute(
-      "INSERT INTO devices (device_key, device_id, device_name, device_type, created_at, updated_at, version) "
-      "VALUES (1, 'D1', 'D1', 'bulb', 0, 0, 1)");
-  database.execute("INSERT INTO series (series_id, device_key, field) VALUES (1, 1, 'energy')");
+  begin(database);
   Statement(database, "INSERT INTO rollups_hourly VALUES (1, ?, 3, 1, 4, 7.5, 1, 2.5, .25, ?, 1500000, NULL, NULL)")
       .bind(kNoon)
       .bind(std::int64_t{static_cast<std::uint16_t>(Quality::estimated)})
@@ -101,11 +105,7 @@ TEST_F(OldRollups, stay_readable_beside_new_ones) {
 TEST_F(OldRollups, open_where_they_were_sealed) {
   const auto vault = Vault::parse(std::string(64, '7')).value();
   auto database = open(vault);
-  migrate(database, 2);
-  database.execute(
-      "INSERT INTO devices (device_key, device_id, device_name, device_type, created_at, updated_at, version) "
-      "VALUES (1, 'D1', 'D1', 'bulb', 0, 0, 1)");
-  database.execute("INSERT INTO series (series_id, device_key, field) VALUES (1, 1, 'energy')");
+  begin(database);
   ByteWriter values;
   for (const auto value : {1.0, 4.0, 7.5, 1.0, 2.5}) values.real(value);
   values.zigzag_varint(1'500'000);
@@ -122,11 +122,7 @@ TEST_F(OldRollups, open_where_they_were_sealed) {
 TEST_F(OldRollups, say_when_one_is_damaged_and_go_on_with_the_next) {
   const auto vault = Vault::parse(std::string(64, '7')).value();
   auto database = open(vault);
-  migrate(database, 2);
-  database.execute(
-      "INSERT INTO devices (device_key, device_id, device_name, device_type, created_at, updated_at, version) "
-      "VALUES (1, 'D1', 'D1', 'bulb', 0, 0, 1)");
-  database.execute("INSERT INTO series (series_id, device_key, field) VALUES (1, 1, 'energy')");
+  begin(database);
   ByteWriter values;
   for (const auto value : {1.0, 4.0, 7.5, 1.0, 2.5}) values.real(value);
   const auto sealed = vault.seal({Vault::Kind::daily, 1, to_unix_us(kNoon)}, values.bytes());
