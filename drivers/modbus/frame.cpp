@@ -1,5 +1,7 @@
 #include "drivers/modbus/frame.h"
 
+#include <algorithm>
+
 namespace wattd::drivers::modbus {
 namespace {
 
@@ -7,7 +9,6 @@ constexpr std::uint8_t kException = 0x80;
 constexpr std::size_t kExceptionFrame = 5;  // unit, function, code, CRC
 constexpr std::size_t kTcpHeader = 6;       // transaction, protocol, length
 constexpr std::size_t kLongestTcpBody = 260;
-constexpr int kRecentTransactions = 256;
 
 void put_word(Bytes& bytes, int word) {
   bytes.push_back(static_cast<std::uint8_t>(word >> 8));
@@ -16,9 +17,22 @@ void put_word(Bytes& bytes, int word) {
 
 int word_at(std::span<const std::uint8_t> bytes, std::size_t at) { return bytes[at] << 8 | bytes[at + 1]; }
 
-/// Whether a request of this number may still be answered.
-bool is_recent(int number, std::uint16_t current) {
-  return number >= kFirstTransaction && ((current - number) & (kFirstTransaction - 1)) <= kRecentTransactions;
+/// Whether bytes begin, as far as they go, the answer to a request: its registers, or an exception. A gateway that
+/// answers in a silent meter's place may say any unit.
+bool begins_answer(std::span<const std::uint8_t> bytes, std::uint16_t transaction, const ReadRequest& request) {
+  const auto fits = [&](const Bytes& header) {
+    const auto known = std::min(bytes.size(), header.size());
+    for (std::size_t i = 0; i < known; ++i) {
+      if (i != kTcpHeader && bytes[i] != header[i]) return false;
+    }
+    return true;
+  };
+  Bytes header;
+  for (const int word : {static_cast<int>(transaction), 0, 3 + 2 * request.count, request.function})
+    put_word(header, word);
+  if (fits(header)) return true;
+  header[4] = 0, header[5] = 3, header[7] |= kException;
+  return fits(header);
 }
 
 std::vector<std::uint16_t> words_from(std::span<const std::uint8_t> bytes) {
@@ -99,22 +113,18 @@ std::optional<Answer> AnswerParser::take_rtu() {
   return std::nullopt;
 }
 
-/// Whether bytes are, as far as they go, the header of an answer to a recent request.
-bool AnswerParser::begins_a_frame(std::span<const std::uint8_t> bytes) const {
-  if (bytes.size() >= 2 && !is_recent(word_at(bytes, 0), transaction_)) return false;
-  if (bytes.size() >= 4 && word_at(bytes, 2) != 0) return false;
-  return bytes.size() < 6 || (word_at(bytes, 4) >= 2 && word_at(bytes, 4) <= static_cast<int>(kLongestTcpBody));
+/// Whether a late answer begins here, as far as the bytes go.
+bool AnswerParser::is_overdue(std::span<const std::uint8_t> bytes) const {
+  return std::ranges::any_of(overdue_, [&](const auto& one) { return begins_answer(bytes, one.transaction, one.request); });
 }
 
-/// Whether an answer was cut short and filled up with what came next: then another frame's header stands within it, or
-/// the rest of that frame behind it.
-bool AnswerParser::is_mended(std::span<const std::uint8_t> body, std::span<const std::uint8_t> behind) const {
-  if (!behind.empty() && !begins_a_frame(behind)) return true;
-  for (std::size_t at = 3; at + kTcpHeader + 2 <= body.size(); ++at) {
-    // Of whichever unit: a connection to a gateway carries the answers of all of them.
-    const auto rest = body.subspan(at);
-    const int function = rest[7] & ~kException;
-    if (begins_a_frame(rest) && (function == 3 || function == 4)) return true;
+/// Whether our answer was cut short and filled up with a late one: then that one begins within it. The registers of an
+/// answer that nothing is late beside are taken as they are, whatever they look like.
+bool AnswerParser::is_mended(std::size_t end) const {
+  if (overdue_.empty()) return false;
+  const auto bytes = std::span(waiting_);
+  for (auto at = kTcpHeader + 3; at < end; ++at) {
+    if (is_overdue(bytes.subspan(at))) return true;
   }
   return false;
 }
@@ -135,7 +145,7 @@ std::optional<Answer> AnswerParser::take_tcp() {
       return Answer{.words = {}, .exception = body[2]};
     const auto size = static_cast<std::size_t>(2 * request_.count);
     if (is_ours && body[0] == request_.unit && function == request_.function && length == 3 + size && body[2] == size) {
-      is_torn_ = is_mended(body, std::span(waiting_).subspan(kTcpHeader + length));
+      is_torn_ = is_mended(kTcpHeader + length);
       if (is_torn_) return std::nullopt;
       return Answer{words_from(body.subspan(3))};
     }

@@ -2,6 +2,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <utility>
 #include <vector>
 
 namespace wattd::drivers::modbus {
@@ -26,15 +27,17 @@ struct ReadRequest {
 
 using Bytes = std::vector<std::uint8_t>;
 
-/// Numbers of requests go from here to 65535 and begin again: registers seldom hold such a number before a zero, which
-/// is how a frame begins.
-inline constexpr std::uint16_t kFirstTransaction = 0x8000;
-
 /// The CRC of serial frames. Source: MODBUS over serial line 1.02, section 2.5.1.2.
 std::uint16_t crc16(std::span<const std::uint8_t> bytes);
 Bytes encode_rtu(const ReadRequest& request);
 /// Source: MODBUS messaging on TCP/IP 1.0b, section 3.1.3.
 Bytes encode_tcp(const ReadRequest& request, std::uint16_t transaction);
+
+/// A request over TCP that was given up and may be answered still.
+struct Overdue {
+  std::uint16_t transaction;
+  ReadRequest request;
+};
 
 /// What came back: the registers, or the number of an exception.
 struct Answer {
@@ -46,8 +49,9 @@ struct Answer {
 /// an answer that had been given up, an answer to somebody else.
 class AnswerParser {
  public:
-  AnswerParser(Framing framing, ReadRequest request, std::uint16_t transaction = 0)
-      : framing_(framing), request_(request), transaction_(transaction) {}
+  /// transaction, overdue: over TCP, the number of this request and those that went unanswered before it.
+  AnswerParser(Framing framing, ReadRequest request, std::uint16_t transaction = 0, std::vector<Overdue> overdue = {})
+      : framing_(framing), request_(request), transaction_(transaction), overdue_(std::move(overdue)) {}
 
   /// Takes more bytes; the answer once it is whole.
   std::optional<Answer> take(std::span<const std::uint8_t> bytes);
@@ -62,12 +66,13 @@ class AnswerParser {
   std::optional<Answer> take_rtu();
   std::optional<Answer> take_tcp();
   void drop(std::size_t count);
-  bool begins_a_frame(std::span<const std::uint8_t> bytes) const;
-  bool is_mended(std::span<const std::uint8_t> body, std::span<const std::uint8_t> behind) const;
+  bool is_overdue(std::span<const std::uint8_t> bytes) const;
+  bool is_mended(std::size_t end) const;
 
   Framing framing_;
   ReadRequest request_;
   std::uint16_t transaction_;
+  std::vector<Overdue> overdue_;
   Bytes waiting_;
   bool is_torn_ = false;
   std::size_t thrown_away_ = 0;

@@ -61,17 +61,17 @@ class FramedLink final : public Link {
  private:
   struct GivenUp {
     ReadRequest request;
+    std::uint16_t transaction;
     Instant sent;
     Instant until;
   };
 
   Result<std::vector<std::uint16_t>> exchange(const ReadRequest& request) {
     const bool is_rtu = address_.framing() == Framing::rtu;
-    transaction_ = transaction_ == UINT16_MAX ? kFirstTransaction : static_cast<std::uint16_t>(transaction_ + 1);
-    const auto frame = is_rtu ? encode_rtu(request) : encode_tcp(request, transaction_);
+    const auto frame = is_rtu ? encode_rtu(request) : encode_tcp(request, ++transaction_);
     const auto sent = clock_.monotonic();
     if (auto written = port_->write(frame); !written) return std::unexpected(written.error());
-    AnswerParser parser(address_.framing(), request, transaction_);
+    AnswerParser parser(address_.framing(), request, transaction_, overdue());
     auto deadline = sent + address_.timeout + transmission_time(frame.size());
     const auto latest = deadline + kLongestAnswer;
     while (true) {
@@ -92,13 +92,14 @@ class FramedLink final : public Link {
   }
 
   Result<std::vector<std::uint16_t>> accept(const ReadRequest& request, const Answer& answer, Instant sent) {
+    const bool is_rtu = address_.framing() == Framing::rtu;
     if (!answer.exception) {
-      note_answer(request);
+      if (is_rtu) note_answer(request);
       return answer.words;
     }
     // A late exception may have been meant for any request of its function: nothing is learnt from it, and this one's
     // answer may be on its way still.
-    const bool is_doubtful = std::ranges::any_of(given_up_, [&](const GivenUp& one) {
+    const bool is_doubtful = is_rtu && std::ranges::any_of(given_up_, [&](const GivenUp& one) {
       return one.request.unit == request.unit && one.request.function == request.function;
     });
     if (is_doubtful) give_up(request, sent, false);
@@ -119,12 +120,19 @@ class FramedLink final : public Link {
   }
 
   void give_up(const ReadRequest& request, Instant sent, bool is_torn) {
-    if (address_.framing() == Framing::tcp) {
+    given_up_.push_back({request, transaction_, sent, clock_.monotonic() + patience()});
+    if (address_.framing() == Framing::tcp && is_torn) {
       // In the midst of a frame nobody knows where the next one begins.
-      if (is_torn) port_->close();
-      return;
+      port_->close();
+      given_up_.clear();
     }
-    given_up_.push_back({request, sent, clock_.monotonic() + patience()});
+  }
+
+  /// What may still be answered on this connection.
+  std::vector<Overdue> overdue() const {
+    std::vector<Overdue> found;
+    for (const auto& one : given_up_) found.push_back({one.transaction, one.request});
+    return found;
   }
 
   Instant::duration patience() const {
@@ -168,7 +176,7 @@ class FramedLink final : public Link {
   Address address_;
   std::unique_ptr<Port> port_;
   const Clock& clock_;
-  std::uint16_t transaction_ = kFirstTransaction;
+  std::uint16_t transaction_ = 0;
   int last_unit_ = 0;
   Instant last_byte_{};
   std::vector<GivenUp> given_up_;
