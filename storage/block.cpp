@@ -80,6 +80,13 @@ void Values::push_nothing() {
 }
 
 void Values::append(const Values& other) {
+  const auto* added = std::get_if<std::vector<double>>(&other.content_);
+  if (auto* reals = std::get_if<std::vector<double>>(&content_); reals != nullptr && added != nullptr && other.typed_) {
+    typed_ = true;
+    if (added->size() == 1) reals->push_back(added->front());
+    else reals->insert(reals->end(), added->begin(), added->end());
+    return;
+  }
   if (!typed_ && other.typed_) become(other.kind());
   if (other.typed_ && kind() != other.kind()) {
     if (kind() != Kind::mixed) become(Kind::mixed);

@@ -39,10 +39,10 @@ std::span<const Block> BlockMaker::make(std::span<const Reading> readings) {
     const auto row = block.rows();
     block.add_row(to_unix_us(reading.at), reading.device_version, reading.quality);
     block.received_us.push_back(to_unix_us(reading.received));
+    auto series_of = catalogue_.series_of(block.device_key, reading.device_id);
     for (std::size_t i = 0; i < reading.fields.size(); ++i) {
       const auto& field = reading.fields[i];
-      const auto series_id = catalogue_.series_of(block.device_key, reading.device_id, field.name, i);
-      block.column(series_id, i).put(row, field.value, field.quality);
+      block.column(series_of(field.name, i), i).put(row, field.value, field.quality);
     }
   }
   for (auto& block : blocks_) {

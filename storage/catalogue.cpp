@@ -81,11 +81,13 @@ std::uint32_t Catalogue::key_of(std::string_view device_id) const {
   return found->second;
 }
 
-std::uint32_t Catalogue::series_of(std::uint32_t device_key, std::string_view device_id, std::string_view field,
-                                   std::size_t place) {
-  auto& fields = series_[device_key];
+Catalogue::SeriesOf Catalogue::series_of(std::uint32_t device_key, std::string_view device_id) {
+  return {*this, series_[device_key], device_key, device_id};
+}
+
+std::uint32_t Catalogue::look_up(Fields& fields, std::uint32_t device_key, std::string_view device_id,
+                                 std::string_view field, std::size_t place) {
   auto& in_order = fields.in_order;
-  if (place < in_order.size() && in_order[place].first == field) return in_order[place].second;
   const auto known = fields.series.find(field);
   const auto id = known != fields.series.end() ? known->second : add_series(device_key, device_id, field);
   if (place >= in_order.size()) in_order.resize(place + 1);

@@ -37,10 +37,9 @@ class Catalogue {
   /// Asks about every series there is and writes down what is new. Within a transaction.
   /// Returns the devices with a counter whose differences mean something else now.
   std::vector<std::uint32_t> review_facts();
-  /// The series of one field; a new one is added with its measurand and unit. `place` is the field's place in its
-  /// reading: devices say the same fields in the same order, so that nothing has to be looked up.
-  std::uint32_t series_of(std::uint32_t device_key, std::string_view device_id, std::string_view field,
-                          std::size_t place);
+  /// Numbers of one reading's series, field by field in their order.
+  class SeriesOf;
+  SeriesOf series_of(std::uint32_t device_key, std::string_view device_id);
 
   /// Keeps what was added since the last call.
   void commit() { added_.clear(); }
@@ -55,8 +54,11 @@ class Catalogue {
 
   struct Fields {
     TextMap<std::uint32_t> series;
-    std::vector<std::pair<std::string, std::uint32_t>> in_order;  ///< As the last readings said them.
+    /// As the last readings said them: devices say the same fields in the same order.
+    std::vector<std::pair<std::string, std::uint32_t>> in_order;
   };
+  std::uint32_t look_up(Fields& fields, std::uint32_t device_key, std::string_view device_id, std::string_view field,
+                        std::size_t place);
   std::uint32_t add_series(std::uint32_t device_key, std::string_view device_id, std::string_view field);
   std::optional<SeriesFacts> facts_of(std::string_view device_id, std::string_view field) const;
 
@@ -69,6 +71,28 @@ class Catalogue {
   Statement put_version_;
   Statement put_series_;
 };
+
+class Catalogue::SeriesOf {
+ public:
+  /// The series of the field at `place`; a new one is added with its measurand and unit.
+  std::uint32_t operator()(std::string_view field, std::size_t place) {
+    const auto& in_order = fields_.in_order;
+    if (place < in_order.size() && in_order[place].first == field) [[likely]]
+      return in_order[place].second;
+    return catalogue_.look_up(fields_, device_key_, device_id_, field, place);
+  }
+
+ private:
+  friend class Catalogue;
+  SeriesOf(Catalogue& catalogue, Fields& fields, std::uint32_t device_key, std::string_view device_id)
+      : catalogue_(catalogue), fields_(fields), device_key_(device_key), device_id_(device_id) {}
+
+  Catalogue& catalogue_;
+  Fields& fields_;
+  std::uint32_t device_key_;
+  std::string_view device_id_;
+};
+
 
 /// Every device ever known, deleted ones included.
 std::vector<Device> load_devices(Database& database);

@@ -70,9 +70,10 @@ void renumber(Database& other, Catalogue& catalogue, Block& block) {
   const auto id = device.text(0);
   Statement field(other, "SELECT field FROM series WHERE series_id=?");
   block.device_key = catalogue.key_of(id);
+  auto series_of = catalogue.series_of(block.device_key, id);
   for (auto& column : block.columns) {
     field.bind(std::int64_t{column.series_id}).step();
-    column.series_id = catalogue.series_of(block.device_key, id, field.text(0), block.columns.size());
+    column.series_id = series_of(field.text(0), block.columns.size());
     field.reset();
   }
 }

@@ -49,6 +49,7 @@ int common_places(const Column& column, std::span<const double> values, int leas
     if (!to_decimal(values[i], decimal)) return -1;
     places = std::max(places, decimal.places);
   }
+  if (places == least) return places;  // then the digits are right already
   for (std::size_t i = 0; i < values.size(); ++i) {
     if (column.has(i) && scale(values.subspan(i, 1), places, &digits[i]) != 0) return -1;
   }

@@ -1,6 +1,7 @@
 #include "drivers/modbus/frame.h"
 
 #include <algorithm>
+#include <array>
 
 namespace wattd::drivers::modbus {
 namespace {
@@ -17,22 +18,20 @@ void put_word(Bytes& bytes, int word) {
 
 int word_at(std::span<const std::uint8_t> bytes, std::size_t at) { return bytes[at] << 8 | bytes[at + 1]; }
 
-/// Whether bytes begin, as far as they go, the answer to a request: its registers, or an exception. A gateway that
-/// answers in a silent meter's place may say any unit.
-bool begins_answer(std::span<const std::uint8_t> bytes, std::uint16_t transaction, const ReadRequest& request) {
-  const auto fits = [&](const Bytes& header) {
-    const auto known = std::min(bytes.size(), header.size());
+/// How many of the eight bytes that begin the answer to a request, or its refusal, are here; 0 where others are. A
+/// gateway that answers in a silent meter's place may say any unit.
+std::size_t beginning_of(const Asked& asked, std::span<const std::uint8_t> bytes) {
+  const auto matching = [&](int length, int function) {
+    const std::array<int, kTcpHeader + 2> expected{asked.transaction >> 8, asked.transaction & 0xFF, 0, 0,
+                                                   length >> 8,            length & 0xFF,            -1, function};
+    const auto known = std::min(bytes.size(), expected.size());
     for (std::size_t i = 0; i < known; ++i) {
-      if (i != kTcpHeader && bytes[i] != header[i]) return false;
+      if (expected[i] >= 0 && bytes[i] != expected[i]) return std::size_t{0};
     }
-    return true;
+    return known;
   };
-  Bytes header;
-  for (const int word : {static_cast<int>(transaction), 0, 3 + 2 * request.count, request.function})
-    put_word(header, word);
-  if (fits(header)) return true;
-  header[4] = 0, header[5] = 3, header[7] |= kException;
-  return fits(header);
+  const auto& request = asked.request;
+  return std::max(matching(3 + 2 * request.count, request.function), matching(3, request.function | kException));
 }
 
 std::vector<std::uint16_t> words_from(std::span<const std::uint8_t> bytes) {
@@ -113,20 +112,18 @@ std::optional<Answer> AnswerParser::take_rtu() {
   return std::nullopt;
 }
 
-/// Whether a late answer begins here, as far as the bytes go.
-bool AnswerParser::is_overdue(std::span<const std::uint8_t> bytes) const {
-  return std::ranges::any_of(overdue_, [&](const auto& one) { return begins_answer(bytes, one.transaction, one.request); });
-}
-
-/// Whether our answer was cut short and filled up with a late one: then that one begins within it. The registers of an
-/// answer that nothing is late beside are taken as they are, whatever they look like.
-bool AnswerParser::is_mended(std::size_t end) const {
-  if (overdue_.empty()) return false;
-  const auto bytes = std::span(waiting_);
+/// Whether an answer was cut short and filled up with another one, late or sent twice: then that one begins within it.
+/// Registers that happen to look so to the last of eight bytes are asked for again.
+AnswerParser::Within AnswerParser::other_within(std::size_t end) const {
+  auto found = Within::nothing;
   for (auto at = kTcpHeader + 3; at < end; ++at) {
-    if (is_overdue(bytes.subspan(at))) return true;
+    for (const auto& asked : before_) {
+      const auto known = beginning_of(asked, std::span(waiting_).subspan(at));
+      if (known == kTcpHeader + 2) return Within::header;
+      if (known > 0) found = Within::beginning;
+    }
   }
-  return false;
+  return found;
 }
 
 std::optional<Answer> AnswerParser::take_tcp() {
@@ -145,9 +142,10 @@ std::optional<Answer> AnswerParser::take_tcp() {
       return Answer{.words = {}, .exception = body[2]};
     const auto size = static_cast<std::size_t>(2 * request_.count);
     if (is_ours && body[0] == request_.unit && function == request_.function && length == 3 + size && body[2] == size) {
-      is_torn_ = is_mended(kTcpHeader + length);
-      if (is_torn_) return std::nullopt;
-      return Answer{words_from(body.subspan(3))};
+      const auto other = other_within(kTcpHeader + length);
+      is_torn_ = other == Within::header;
+      doubtful_ = is_torn_ ? std::nullopt : std::optional(Answer{words_from(body.subspan(3))});
+      return other == Within::nothing ? end() : std::nullopt;
     }
     drop(kTcpHeader + length);  // a late answer to an earlier request, or to nobody
   }

@@ -33,11 +33,15 @@ Bytes encode_rtu(const ReadRequest& request);
 /// Source: MODBUS messaging on TCP/IP 1.0b, section 3.1.3.
 Bytes encode_tcp(const ReadRequest& request, std::uint16_t transaction);
 
-/// A request over TCP that was given up and may be answered still.
-struct Overdue {
+/// A request over TCP that was sent a while ago: its answer may come yet, or once more.
+struct Asked {
   std::uint16_t transaction;
   ReadRequest request;
 };
+
+/// Numbers of requests go from here to 65535 and begin again: few answers end in such a byte, which could be the
+/// beginning of another one.
+inline constexpr std::uint16_t kFirstTransaction = 0x8000;
 
 /// What came back: the registers, or the number of an exception.
 struct Answer {
@@ -49,12 +53,14 @@ struct Answer {
 /// an answer that had been given up, an answer to somebody else.
 class AnswerParser {
  public:
-  /// transaction, overdue: over TCP, the number of this request and those that went unanswered before it.
-  AnswerParser(Framing framing, ReadRequest request, std::uint16_t transaction = 0, std::vector<Overdue> overdue = {})
-      : framing_(framing), request_(request), transaction_(transaction), overdue_(std::move(overdue)) {}
+  /// transaction, before: over TCP, the number of this request and what was asked before it.
+  AnswerParser(Framing framing, ReadRequest request, std::uint16_t transaction = 0, std::span<const Asked> before = {})
+      : framing_(framing), request_(request), transaction_(transaction), before_(before) {}
 
   /// Takes more bytes; the answer once it is whole.
   std::optional<Answer> take(std::span<const std::uint8_t> bytes);
+  /// The line is silent: the answer that was whole but might have gone on as another one.
+  std::optional<Answer> end() { return std::exchange(doubtful_, std::nullopt); }
   /// Whether the beginning of something is here that may become the answer.
   bool is_within() const { return !waiting_.empty(); }
   /// Whether an answer broke off and another one went on in its place, as TCP's missing checksum would let pass.
@@ -66,14 +72,15 @@ class AnswerParser {
   std::optional<Answer> take_rtu();
   std::optional<Answer> take_tcp();
   void drop(std::size_t count);
-  bool is_overdue(std::span<const std::uint8_t> bytes) const;
-  bool is_mended(std::size_t end) const;
+  enum class Within { nothing, beginning, header };
+  Within other_within(std::size_t end) const;
 
   Framing framing_;
   ReadRequest request_;
   std::uint16_t transaction_;
-  std::vector<Overdue> overdue_;
+  std::span<const Asked> before_;
   Bytes waiting_;
+  std::optional<Answer> doubtful_;
   bool is_torn_ = false;
   std::size_t thrown_away_ = 0;
 };

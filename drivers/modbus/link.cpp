@@ -16,6 +16,7 @@ constexpr auto kBetweenBytes = 250ms;  // what adapters and serial servers may h
 constexpr auto kLongestAnswer = 10s;   // however it drips
 constexpr auto kLateAnswers = 5s;      // how long an answer that was given up may still come,
 constexpr auto kLatestAnswers = 60s;   // at most: three times as late as the latest one seen
+constexpr std::size_t kRemembered = 64;
 constexpr int kBitsPerByte = 11;
 
 std::string_view name_of_exception(int code) {
@@ -61,45 +62,48 @@ class FramedLink final : public Link {
  private:
   struct GivenUp {
     ReadRequest request;
-    std::uint16_t transaction;
     Instant sent;
     Instant until;
   };
 
   Result<std::vector<std::uint16_t>> exchange(const ReadRequest& request) {
     const bool is_rtu = address_.framing() == Framing::rtu;
-    const auto frame = is_rtu ? encode_rtu(request) : encode_tcp(request, ++transaction_);
+    transaction_ = transaction_ == UINT16_MAX ? kFirstTransaction : static_cast<std::uint16_t>(transaction_ + 1);
+    const auto frame = is_rtu ? encode_rtu(request) : encode_tcp(request, transaction_);
     const auto sent = clock_.monotonic();
     if (auto written = port_->write(frame); !written) return std::unexpected(written.error());
-    AnswerParser parser(address_.framing(), request, transaction_, overdue());
+    AnswerParser parser(address_.framing(), request, transaction_, asked_);
     auto deadline = sent + address_.timeout + transmission_time(frame.size());
     const auto latest = deadline + kLongestAnswer;
     while (true) {
       auto bytes = port_->read(deadline);
       if (!bytes) return std::unexpected(bytes.error());
       last_byte_ = clock_.monotonic();
+      const auto answer = bytes->empty() ? parser.end() : parser.take(*bytes);
+      if (answer) {
+        remember(request);
+        return accept(request, *answer, sent);
+      }
       if (bytes->empty()) break;
-      const auto answer = parser.take(*bytes);
-      if (answer) return accept(request, *answer, sent);
       // What has begun may go on, byte by byte if it must. Without a checksum it has to go on at once.
       const auto next = std::min(last_byte_ + kBetweenBytes, latest);
       if (parser.is_within()) deadline = is_rtu ? std::max(deadline, next) : next;
       if (last_byte_ >= deadline || parser.is_torn()) break;
     }
+    remember(request);
     give_up(request, sent, parser.is_within());
     const auto what = parser.is_within() || parser.thrown_away() > 0 ? "the answer is broken" : "no answer";
     return fail(ErrorKind::retry, describe(request, fmt::format("{} within {} ms", what, address_.timeout.count())));
   }
 
   Result<std::vector<std::uint16_t>> accept(const ReadRequest& request, const Answer& answer, Instant sent) {
-    const bool is_rtu = address_.framing() == Framing::rtu;
     if (!answer.exception) {
-      if (is_rtu) note_answer(request);
+      note_answer(request);
       return answer.words;
     }
     // A late exception may have been meant for any request of its function: nothing is learnt from it, and this one's
     // answer may be on its way still.
-    const bool is_doubtful = is_rtu && std::ranges::any_of(given_up_, [&](const GivenUp& one) {
+    const bool is_doubtful = std::ranges::any_of(given_up_, [&](const GivenUp& one) {
       return one.request.unit == request.unit && one.request.function == request.function;
     });
     if (is_doubtful) give_up(request, sent, false);
@@ -120,19 +124,20 @@ class FramedLink final : public Link {
   }
 
   void give_up(const ReadRequest& request, Instant sent, bool is_torn) {
-    given_up_.push_back({request, transaction_, sent, clock_.monotonic() + patience()});
-    if (address_.framing() == Framing::tcp && is_torn) {
+    if (address_.framing() == Framing::rtu) {
+      given_up_.push_back({request, sent, clock_.monotonic() + patience()});
+    } else if (is_torn) {
       // In the midst of a frame nobody knows where the next one begins.
       port_->close();
-      given_up_.clear();
+      asked_.clear();
     }
   }
 
-  /// What may still be answered on this connection.
-  std::vector<Overdue> overdue() const {
-    std::vector<Overdue> found;
-    for (const auto& one : given_up_) found.push_back({one.transaction, one.request});
-    return found;
+  /// Notes what may be answered later, or once more, on this connection.
+  void remember(const ReadRequest& request) {
+    if (address_.framing() == Framing::rtu) return;
+    if (asked_.size() == kRemembered) asked_.erase(asked_.begin());
+    asked_.push_back({transaction_, request});
   }
 
   Instant::duration patience() const {
@@ -176,10 +181,11 @@ class FramedLink final : public Link {
   Address address_;
   std::unique_ptr<Port> port_;
   const Clock& clock_;
-  std::uint16_t transaction_ = 0;
+  std::uint16_t transaction_ = kFirstTransaction;
   int last_unit_ = 0;
   Instant last_byte_{};
-  std::vector<GivenUp> given_up_;
+  std::vector<GivenUp> given_up_;  ///< Over RTU.
+  std::vector<Asked> asked_;       ///< Over TCP, the newest last.
   Instant::duration lateness_{};  ///< How late the latest answer was.
 };
 

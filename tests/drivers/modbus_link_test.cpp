@@ -188,13 +188,17 @@ TEST_F(LinkTest, knows_its_answer_by_its_number_over_tcp) {
   EXPECT_EQ(port->closed, 0);
   // An answer that breaks off is not filled up with what comes next.
   for (std::size_t kept = 1; kept < 13; ++kept) {
-    port->meter = [](const Bytes&) {};
-    const int unit = 1 + static_cast<int>(kept % 2);  // perhaps another meter behind the same gateway
-    EXPECT_FALSE(link->read(unit, 3, 90, 2));
+    // Perhaps another meter behind the same gateway, whose answer comes late, or a second time.
+    const int unit = 1 + static_cast<int>(kept % 2);
+    const bool twice = kept % 3 == 0;
+    port->meter = [&](const Bytes& request) {
+      if (twice) port->answer_in(10ms, tcp_answer(request, 90));
+    };
+    EXPECT_EQ(link->read(unit, 3, 90, 2).has_value(), twice);
     port->meter = [&](const Bytes& request) {
       auto torn = tcp_answer(request, 50);
       auto other = tcp_answer(request, 90);
-      other[1] -= 1;  // a late one
+      other[1] -= 1;
       other[6] = static_cast<std::uint8_t>(unit);
       torn.resize(kept);
       port->answer_in(50ms, torn);
@@ -204,13 +208,14 @@ TEST_F(LinkTest, knows_its_answer_by_its_number_over_tcp) {
   }
   EXPECT_GT(port->closed, 0);
   port->closed = 0;
-  // Registers may look like a header. Without anything late they are what they are.
+  // Registers may look much like a header, or end like the beginning of one.
   port->meter = [&](const Bytes& request) {
     auto answer = tcp_answer(request, 60);
-    for (std::size_t i = 0; i < 8; ++i) answer[9 + i] = i == 7 ? 3 : i == 5 ? 11 : request[i];
+    for (std::size_t i = 0; i < 8; ++i) answer[9 + i] = i == 7 ? 3 : i == 5 ? 12 : request[i];
+    answer[16] = 0x80;
     port->answer_in(10ms, answer);
   };
-  ASSERT_TRUE(link->read(1, 3, 60, 4));
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(link->read(1, 3, 60, 4));
   EXPECT_EQ(port->closed, 0);
   // What is torn leaves no place from which to go on.
   port->meter = [&](const Bytes& request) {
