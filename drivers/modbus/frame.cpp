@@ -18,22 +18,6 @@ void put_word(Bytes& bytes, int word) {
 
 int word_at(std::span<const std::uint8_t> bytes, std::size_t at) { return bytes[at] << 8 | bytes[at + 1]; }
 
-/// How many of the eight bytes that begin the answer to a request, or its refusal, are here; 0 where others are. A
-/// gateway that answers in a silent meter's place may say any unit.
-std::size_t beginning_of(const Asked& asked, std::span<const std::uint8_t> bytes) {
-  const auto matching = [&](int length, int function) {
-    const std::array<int, kTcpHeader + 2> expected{asked.transaction >> 8, asked.transaction & 0xFF, 0, 0,
-                                                   length >> 8,            length & 0xFF,            -1, function};
-    const auto known = std::min(bytes.size(), expected.size());
-    for (std::size_t i = 0; i < known; ++i) {
-      if (expected[i] >= 0 && bytes[i] != expected[i]) return std::size_t{0};
-    }
-    return known;
-  };
-  const auto& request = asked.request;
-  return std::max(matching(3 + 2 * request.count, request.function), matching(3, request.function | kException));
-}
-
 std::vector<std::uint16_t> words_from(std::span<const std::uint8_t> bytes) {
   std::vector<std::uint16_t> words(bytes.size() / 2);
   for (std::size_t i = 0; i < words.size(); ++i) words[i] = static_cast<std::uint16_t>(word_at(bytes, 2 * i));
@@ -78,6 +62,24 @@ Bytes encode_tcp(const ReadRequest& request, std::uint16_t transaction) {
   return frame;
 }
 
+void Asked::note(std::uint16_t transaction, const ReadRequest& request) {
+  ring_.resize(kMost);
+  ring_[transaction % kMost] = {transaction, request};
+  newest_ = transaction;
+}
+
+const ReadRequest* Asked::find(std::uint16_t transaction) const {
+  if (ring_.empty() || transaction < kFirstTransaction) return nullptr;
+  const auto& entry = ring_[transaction % kMost];
+  return entry.transaction == transaction ? &entry.request : nullptr;
+}
+
+bool Asked::any_begins_with(std::uint8_t byte) const {
+  const auto number = static_cast<std::uint16_t>(byte << 8 | (newest_ & 0xFF));
+  return find(number) != nullptr || find(static_cast<std::uint16_t>(number | 0xFF)) != nullptr ||
+         find(static_cast<std::uint16_t>(byte << 8)) != nullptr;
+}
+
 void AnswerParser::drop(std::size_t count) {
   waiting_.erase(waiting_.begin(), waiting_.begin() + static_cast<std::ptrdiff_t>(count));
   thrown_away_ += count;
@@ -112,17 +114,32 @@ std::optional<Answer> AnswerParser::take_rtu() {
   return std::nullopt;
 }
 
+/// Whether the answer to a request, or its refusal, begins with these bytes. A gateway that answers in a silent
+/// meter's place may say any unit.
+AnswerParser::Within AnswerParser::other_at(std::span<const std::uint8_t> bytes) const {
+  if (bytes.size() == 1) return asked_->any_begins_with(bytes[0]) ? Within::beginning : Within::nothing;
+  const auto* asked = asked_->find(static_cast<std::uint16_t>(word_at(bytes, 0)));
+  if (asked == nullptr) return Within::nothing;
+  const auto begins = [&](int length, int function) {
+    const std::array<int, kTcpHeader + 2> expected{bytes[0],    bytes[1],      0,  0,
+                                                   length >> 8, length & 0xFF, -1, function};
+    for (std::size_t i = 2; i < std::min(bytes.size(), expected.size()); ++i) {
+      if (expected[i] >= 0 && bytes[i] != expected[i]) return false;
+    }
+    return true;
+  };
+  if (!begins(3 + 2 * asked->count, asked->function) && !begins(3, asked->function | kException))
+    return Within::nothing;
+  return bytes.size() >= kTcpHeader + 2 ? Within::header : Within::beginning;
+}
+
 /// Whether an answer was cut short and filled up with another one, late or sent twice: then that one begins within it.
 /// Registers that happen to look so to the last of eight bytes are asked for again.
 AnswerParser::Within AnswerParser::other_within(std::size_t end) const {
   auto found = Within::nothing;
-  for (auto at = kTcpHeader + 3; at < end; ++at) {
-    for (const auto& asked : before_) {
-      const auto known = beginning_of(asked, std::span(waiting_).subspan(at));
-      if (known == kTcpHeader + 2) return Within::header;
-      if (known > 0) found = Within::beginning;
-    }
-  }
+  if (asked_ == nullptr) return found;
+  for (auto at = kTcpHeader + 3; at < end && found != Within::header; ++at)
+    found = std::max(found, other_at(std::span(waiting_).subspan(at)));
   return found;
 }
 

@@ -33,15 +33,28 @@ Bytes encode_rtu(const ReadRequest& request);
 /// Source: MODBUS messaging on TCP/IP 1.0b, section 3.1.3.
 Bytes encode_tcp(const ReadRequest& request, std::uint16_t transaction);
 
-/// A request over TCP that was sent a while ago: its answer may come yet, or once more.
-struct Asked {
-  std::uint16_t transaction;
-  ReadRequest request;
-};
-
 /// Numbers of requests go from here to 65535 and begin again: few answers end in such a byte, which could be the
 /// beginning of another one.
 inline constexpr std::uint16_t kFirstTransaction = 0x8000;
+
+/// The latest requests on a connection, the one at hand included, whose answers may come yet, or once more.
+class Asked {
+ public:
+  void note(std::uint16_t transaction, const ReadRequest& request);
+  const ReadRequest* find(std::uint16_t transaction) const;
+  /// Whether a request is here whose number begins with this byte.
+  bool any_begins_with(std::uint8_t byte) const;
+  void forget() { ring_.clear(); }
+
+ private:
+  static constexpr std::size_t kMost = 1024;  ///< Half a minute of a busy connection.
+  struct Entry {
+    std::uint16_t transaction = 0;
+    ReadRequest request;
+  };
+  std::vector<Entry> ring_;
+  std::uint16_t newest_ = 0;
+};
 
 /// What came back: the registers, or the number of an exception.
 struct Answer {
@@ -53,9 +66,9 @@ struct Answer {
 /// an answer that had been given up, an answer to somebody else.
 class AnswerParser {
  public:
-  /// transaction, before: over TCP, the number of this request and what was asked before it.
-  AnswerParser(Framing framing, ReadRequest request, std::uint16_t transaction = 0, std::span<const Asked> before = {})
-      : framing_(framing), request_(request), transaction_(transaction), before_(before) {}
+  /// transaction, asked: over TCP, the number of this request, and all that was asked lately.
+  AnswerParser(Framing framing, ReadRequest request, std::uint16_t transaction = 0, const Asked* asked = nullptr)
+      : framing_(framing), request_(request), transaction_(transaction), asked_(asked) {}
 
   /// Takes more bytes; the answer once it is whole.
   std::optional<Answer> take(std::span<const std::uint8_t> bytes);
@@ -74,11 +87,12 @@ class AnswerParser {
   void drop(std::size_t count);
   enum class Within { nothing, beginning, header };
   Within other_within(std::size_t end) const;
+  Within other_at(std::span<const std::uint8_t> bytes) const;
 
   Framing framing_;
   ReadRequest request_;
   std::uint16_t transaction_;
-  std::span<const Asked> before_;
+  const Asked* asked_;
   Bytes waiting_;
   std::optional<Answer> doubtful_;
   bool is_torn_ = false;

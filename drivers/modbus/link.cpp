@@ -16,7 +16,6 @@ constexpr auto kBetweenBytes = 250ms;  // what adapters and serial servers may h
 constexpr auto kLongestAnswer = 10s;   // however it drips
 constexpr auto kLateAnswers = 5s;      // how long an answer that was given up may still come,
 constexpr auto kLatestAnswers = 60s;   // at most: three times as late as the latest one seen
-constexpr std::size_t kRemembered = 64;
 constexpr int kBitsPerByte = 11;
 
 std::string_view name_of_exception(int code) {
@@ -72,7 +71,8 @@ class FramedLink final : public Link {
     const auto frame = is_rtu ? encode_rtu(request) : encode_tcp(request, transaction_);
     const auto sent = clock_.monotonic();
     if (auto written = port_->write(frame); !written) return std::unexpected(written.error());
-    AnswerParser parser(address_.framing(), request, transaction_, asked_);
+    if (!is_rtu) asked_.note(transaction_, request);
+    AnswerParser parser(address_.framing(), request, transaction_, &asked_);
     auto deadline = sent + address_.timeout + transmission_time(frame.size());
     const auto latest = deadline + kLongestAnswer;
     while (true) {
@@ -80,17 +80,13 @@ class FramedLink final : public Link {
       if (!bytes) return std::unexpected(bytes.error());
       last_byte_ = clock_.monotonic();
       const auto answer = bytes->empty() ? parser.end() : parser.take(*bytes);
-      if (answer) {
-        remember(request);
-        return accept(request, *answer, sent);
-      }
+      if (answer) return accept(request, *answer, sent);
       if (bytes->empty()) break;
       // What has begun may go on, byte by byte if it must. Without a checksum it has to go on at once.
       const auto next = std::min(last_byte_ + kBetweenBytes, latest);
       if (parser.is_within()) deadline = is_rtu ? std::max(deadline, next) : next;
       if (last_byte_ >= deadline || parser.is_torn()) break;
     }
-    remember(request);
     give_up(request, sent, parser.is_within());
     const auto what = parser.is_within() || parser.thrown_away() > 0 ? "the answer is broken" : "no answer";
     return fail(ErrorKind::retry, describe(request, fmt::format("{} within {} ms", what, address_.timeout.count())));
@@ -129,16 +125,10 @@ class FramedLink final : public Link {
     } else if (is_torn) {
       // In the midst of a frame nobody knows where the next one begins.
       port_->close();
-      asked_.clear();
+      asked_.forget();
     }
   }
 
-  /// Notes what may be answered later, or once more, on this connection.
-  void remember(const ReadRequest& request) {
-    if (address_.framing() == Framing::rtu) return;
-    if (asked_.size() == kRemembered) asked_.erase(asked_.begin());
-    asked_.push_back({transaction_, request});
-  }
 
   Instant::duration patience() const {
     return std::clamp<Instant::duration>(std::max<Instant::duration>(3 * lateness_, 5 * address_.timeout), kLateAnswers,
@@ -185,7 +175,7 @@ class FramedLink final : public Link {
   int last_unit_ = 0;
   Instant last_byte_{};
   std::vector<GivenUp> given_up_;  ///< Over RTU.
-  std::vector<Asked> asked_;       ///< Over TCP, the newest last.
+  Asked asked_;                    ///< Over TCP.
   Instant::duration lateness_{};  ///< How late the latest answer was.
 };
 

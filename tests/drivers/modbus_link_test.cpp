@@ -56,7 +56,10 @@ class FakePort final : public Port {
   explicit FakePort(FakeClock& clock) : clock_(clock) {}
 
   Result<void> open() override { return {}; }
-  void close() override { ++closed; }
+  void close() override {
+    ++closed;
+    coming.clear();
+  }
   Result<void> write(std::span<const std::uint8_t> bytes) override {
     sent.emplace_back(bytes.begin(), bytes.end());
     written_at.push_back(clock_.monotonic());
@@ -169,15 +172,16 @@ TEST_F(LinkTest, tells_what_the_meter_refuses) {
   EXPECT_EQ(port->closed, 0) << "an exception is an answer";
 }
 
+Bytes tcp_answer(const Bytes& request, int address) {
+  const auto rtu = rtu_answer(request[6], request[7], address, request[11]);
+  Bytes frame(rtu.size() - 2 + 6);  // no CRC, but a header
+  frame[0] = request[0], frame[1] = request[1], frame[5] = static_cast<std::uint8_t>(rtu.size() - 2);
+  std::copy(rtu.begin(), rtu.end() - 2, frame.begin() + 6);
+  return frame;
+}
+
 TEST_F(LinkTest, knows_its_answer_by_its_number_over_tcp) {
   open({.host = "meter", .timeout = 1s});
-  const auto tcp_answer = [](const Bytes& request, int address) {
-    const auto rtu = rtu_answer(request[6], request[7], address, request[11]);
-    Bytes frame(rtu.size() - 2 + 6);  // no CRC, but a header
-    frame[0] = request[0], frame[1] = request[1], frame[5] = static_cast<std::uint8_t>(rtu.size() - 2);
-    std::copy(rtu.begin(), rtu.end() - 2, frame.begin() + 6);
-    return frame;
-  };
   port->meter = [&](const Bytes& request) { port->answer_in(1500ms, tcp_answer(request, 10)); };
   EXPECT_FALSE(link->read(1, 3, 10, 2));
   EXPECT_LE(link->free_at({1, 3, 50, 2}), clock.monotonic());
@@ -229,11 +233,32 @@ TEST_F(LinkTest, knows_its_answer_by_its_number_over_tcp) {
 
 /// A line on which everything goes wrong that can: answers late, torn, in pieces, with noise before them, refusals that
 /// were meant for something else, or nothing at all. No answer comes twice: no master could tell that on a serial line.
-class HostileLine : public LinkTest, public testing::WithParamInterface<int> {};
+class HostileLine : public LinkTest, public testing::WithParamInterface<int> {
+ protected:
+  int roll(int sides) { return static_cast<int>(chance_() % static_cast<unsigned>(sides)); }
+
+  /// How many of many requests were answered; every answer has to be the right one.
+  int read_much() {
+    int read = 0;
+    for (int i = 0; i < 400; ++i) {
+      const ReadRequest request{1 + roll(2), 3 + roll(2), roll(3) * 40, 2 + roll(2)};
+      const auto words = link->read(request.unit, request.function, request.address, request.count);
+      clock.advance(std::chrono::milliseconds{roll(300)});
+      if (!words) continue;
+      ++read;
+      for (int k = 0; k < request.count; ++k) {
+        EXPECT_EQ((*words)[static_cast<std::size_t>(k)], word_of(request.unit, request.function, request.address + k))
+            << "request " << i;
+      }
+    }
+    return read;
+  }
+
+ private:
+  std::mt19937 chance_{static_cast<unsigned>(GetParam())};
+};
 
 TEST_P(HostileLine, never_says_what_no_register_holds) {
-  std::mt19937 chance(static_cast<unsigned>(GetParam()));
-  const auto roll = [&](int sides) { return static_cast<int>(chance() % static_cast<unsigned>(sides)); };
   port->meter = [&](const Bytes& request) {
     const int unit = request[0];
     const int function = request[1];
@@ -261,19 +286,43 @@ TEST_P(HostileLine, never_says_what_no_register_holds) {
     }
     port->answer_in(delay, answer);
   };
-  int read = 0;
-  for (int i = 0; i < 400; ++i) {
-    const ReadRequest request{1 + roll(2), 3 + roll(2), roll(3) * 40, 2 + roll(2)};
-    const auto words = link->read(request.unit, request.function, request.address, request.count);
-    clock.advance(std::chrono::milliseconds{roll(300)});
-    if (!words) continue;
-    ++read;
-    for (int k = 0; k < request.count; ++k) {
-      ASSERT_EQ((*words)[static_cast<std::size_t>(k)], word_of(request.unit, request.function, request.address + k))
-          << "request " << i;
+  EXPECT_GT(read_much(), 40);
+}
+
+/// The same over TCP, where nothing is spoiled, but answers come late, twice, in pieces, or break off. A server writes
+/// one after the other.
+TEST_P(HostileLine, never_takes_one_answer_for_another_over_tcp) {
+  open({.host = "meter", .timeout = 600ms});
+  std::map<Instant, Instant> busy;  // from when until when the server writes
+  const auto write = [&](Instant::duration delay, const Bytes& answer, std::size_t piece, Instant::duration pause) {
+    const auto takes = pause * static_cast<int>(answer.size() / piece + 1);
+    auto at = clock.monotonic() + delay;
+    for (const auto& [from, until] : busy) {
+      if (at <= until && at + takes >= from) at = until + 1us;
     }
-  }
-  EXPECT_GT(read, 40);
+    busy.emplace(at, at + takes);
+    for (std::size_t i = 0; i < answer.size(); i += piece, at += pause) {
+      const auto first = answer.begin() + static_cast<std::ptrdiff_t>(i);
+      port->coming.emplace(at, Bytes(first, first + static_cast<std::ptrdiff_t>(std::min(piece, answer.size() - i))));
+    }
+  };
+  port->meter = [&](const Bytes& request) {
+    auto answer = tcp_answer(request, request[8] << 8 | request[9]);
+    const auto later = [&](int from, int to) { return std::chrono::milliseconds{from + roll(to - from)}; };
+    switch (roll(10)) {
+      case 0: return;
+      case 1: return write(later(600, 4600), answer, answer.size(), 0us);
+      case 2: answer.resize(static_cast<std::size_t>(roll(static_cast<int>(answer.size())))); break;
+      case 3: write(later(50, 1500), answer, answer.size(), 0us); break;
+      case 4:
+        answer[5] = 3, answer[7] |= 0x80, answer[8] = 6;
+        answer.resize(9);
+        break;
+      default: break;
+    }
+    write(30ms, answer, static_cast<std::size_t>(1 + roll(40)), later(10, 100));
+  };
+  EXPECT_GT(read_much(), 40);
 }
 
 INSTANTIATE_TEST_SUITE_P(Seeds, HostileLine, testing::Range(1, 41));
