@@ -18,7 +18,6 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto kGrace = 1min;  // after the end of an hour, for what is on its way
-constexpr std::size_t kWhole = SIZE_MAX;
 
 /// One round: the blocks of all devices, and where they go.
 class Round {
@@ -31,23 +30,19 @@ class Round {
         put_chunk_(database,
                    "INSERT INTO chunks (chunk_id, to_at, first_seq, last_seq, head, body) VALUES (?,?,?,?,?,?)"),
         is_taken_(database, "SELECT 1 FROM chunks WHERE chunk_id=?"),
-        before_(database,
-                "SELECT chunk_id, to_at, first_seq, last_seq, head, body FROM chunks WHERE chunk_id BETWEEN ? AND ? "
-                "ORDER BY chunk_id DESC LIMIT 1"),
         wait_(database, "INSERT OR IGNORE INTO rollup_pending VALUES (?,?,?)"),
-        history_(database),
+        neighbours_(database, policy.small_rows),
         delete_chunk_(database, "DELETE FROM chunks WHERE chunk_id=?"),
         correct_(database, "INSERT INTO corrections (series_id, at, was, became, recorded_at) VALUES (?,?,?,?,?)") {}
 
-  Compacted run(Fresh& fresh);
+  Compacted run(Ahead& ahead, Fresh& fresh);
 
  private:
-  void gather(Fresh& fresh);
+  void gather(Ahead& ahead, Fresh& fresh);
   void decode_segments(std::uint64_t compacted);
   void store(Block& block);
   void store_day(Block piece, TimeRange day);
-  std::vector<StoredChunk> to_be_merged(const Block& piece, TimeRange day);
-  void put(const Block& block, std::uint64_t first_seq, std::uint64_t last_seq);
+  void put(std::uint32_t device_key, const Packed& packed);
   void correct(const Correction& correction);
   void roll_up_touched(std::uint32_t device_key);
 
@@ -56,23 +51,32 @@ class Round {
   const CompactionPolicy& policy_;
   Timestamp now_;
   Timestamp floor_{};  ///< Of the device at hand.
-  Statement put_chunk_, is_taken_, before_, wait_;
-  History history_;
+  Statement put_chunk_, is_taken_, wait_;
+  Neighbours neighbours_;
   Statement delete_chunk_, correct_;
   std::uint64_t first_seq_ = 0;
-  std::map<std::uint32_t, Block> devices_;
+  Fresh::Devices devices_;
+  std::map<std::uint32_t, Ahead::Device> packed_;
   std::set<std::pair<Timestamp, Timestamp>> touched_;  ///< Hours of the device at hand.
   Compacted done_;
 };
 
-void Round::gather(Fresh& fresh) {
-  const auto compacted = static_cast<std::uint64_t>(load_number(database_, "compacted_seq"));
-  Statement tail(database_, "SELECT min(seq), max(seq), count(*), ifnull(sum(readings), 0) FROM arrivals WHERE seq>?");
-  if (!tail.bind(static_cast<std::int64_t>(compacted)).step() || tail.integer(2) == 0) return;
+void Round::gather(Ahead& ahead, Fresh& fresh) {
+  const auto compacted = load_number(database_, "compacted_seq");
+  auto packed = ahead.take();
+  Statement tail(database_,
+                 "SELECT min(seq), max(seq), count(*), ifnull(sum(readings), 0) FROM arrivals WHERE seq>? AND seq<=?");
+  const auto most = packed ? static_cast<std::int64_t>(packed->last_seq) : INT64_MAX;
+  if (!tail.bind(compacted).bind(most).step() || tail.integer(2) == 0) return;
   const auto first = static_cast<std::uint64_t>(tail.integer(0));
   const auto last = static_cast<std::uint64_t>(tail.integer(1));
-  devices_ = fresh.take(first, last);
-  if (devices_.empty()) return decode_segments(compacted);
+  if (packed && packed->first_seq == first) {
+    packed_ = std::move(packed->devices);
+    devices_ = std::move(packed->others);
+  } else {
+    devices_ = fresh.take(first, last);
+  }
+  if (devices_.empty() && packed_.empty()) return decode_segments(static_cast<std::uint64_t>(compacted));
   first_seq_ = first;
   done_.last_seq = last;
   done_.segments = static_cast<std::size_t>(tail.integer(2));
@@ -100,9 +104,16 @@ void Round::decode_segments(std::uint64_t compacted) {
   });
 }
 
-Compacted Round::run(Fresh& fresh) {
-  gather(fresh);
+Compacted Round::run(Ahead& ahead, Fresh& fresh) {
+  gather(ahead, fresh);
   if (done_.segments == 0) return done_;
+  for (const auto& [key, device] : packed_) {
+    floor_ = raw_floor_of(database_, calendar_, key);
+    put(key, device.packed);
+    for (const auto& hour : device.hours) touched_.emplace(hour.from, hour.to);
+    roll_up_touched(key);
+  }
+  packed_.clear();
   for (auto& [key, block] : devices_) {
     store(block);
     block = {};
@@ -133,67 +144,28 @@ void Round::store(Block& block) {
   }
 }
 
-/// The chunks whose time the piece shares, and a small one before it on the same day.
-std::vector<StoredChunk> Round::to_be_merged(const Block& piece, TimeRange day) {
-  const auto first = from_unix_us(piece.at_us.front());
-  const auto last = from_unix_us(piece.at_us.back());
-  auto found = history_.chunks(piece.device_key, {first, last + 1us}, kWhole);
-  const auto apart = [&](const StoredChunk& chunk) {
-    const auto head = decode_chunk_head(chunk.head);
-    return head && head->from_us > piece.at_us.back();
-  };
-  std::erase_if(found, apart);
-  if (!found.empty()) return found;
-  before_.bind(chunk_id(piece.device_key, to_unix_us(day.from))).bind(chunk_id(piece.device_key, piece.at_us.front()));
-  StoredChunk chunk;
-  if (before_.step()) chunk = chunk_from(database_.vault(), before_);
-  before_.reset();
-  const auto head = decode_chunk_head(chunk.head);
-  if (head && head->from_us >= to_unix_us(day.from) && head->rows < policy_.small_rows)
-    found.push_back(std::move(chunk));
-  return found;
-}
-
 void Round::store_day(Block piece, TimeRange day) {
   if (from_unix_us(piece.at_us.front()) < floor_) add_to_kept(database_, calendar_, clip(piece, {{}, floor_}));
-  auto first_seq = first_seq_;
-  auto last_seq = done_.last_seq;
-  Block merged{.device_key = piece.device_key};
-  for (const auto& chunk : to_be_merged(piece, day)) {
-    const auto block = decode_chunk(chunk.head, chunk.body);
-    if (!block) {
-      // It stays where it is, so that a person may still look at it.
-      log::error(fmt::format("chunk {} is damaged and is not merged: {}", chunk.id, block.error().message));
-      continue;
-    }
-    merged.append(*block);
-    first_seq = std::min(first_seq, chunk.first_seq);
-    last_seq = std::max(last_seq, chunk.last_seq);
-    delete_chunk_.bind(chunk.id).run();
-  }
-  if (merged.rows() > 0) {
-    merged.append(piece);
-    sort_by_time(merged, [&](const Correction& correction) { correct(correction); });
-    piece = std::move(merged);
-  }
-  const auto parts = (piece.rows() + policy_.rows - 1) / policy_.rows;
-  for (std::size_t part = 0; part < parts; ++part) {
-    const auto from = piece.rows() * part / parts;
-    const auto to = piece.rows() * (part + 1) / parts;
-    put(parts == 1 ? piece : piece.slice(from, to), first_seq, last_seq);
-  }
+  const auto device_key = piece.device_key;
+  auto chunks = neighbours_.of(piece, day);
+  put(device_key, pack({std::move(piece), std::move(chunks)}, policy_.rows));
 }
 
-void Round::put(const Block& block, std::uint64_t first_seq, std::uint64_t last_seq) {
-  auto id = chunk_id(block.device_key, block.at_us.front());
-  for (; is_taken_.bind(id).step(); ++id) is_taken_.reset();
-  is_taken_.reset();
-  const auto encoded = encode_chunk(block);
-  put_chunk_.bind(id).bind(block.at_us.back()).bind(static_cast<std::int64_t>(first_seq));
-  const auto& vault = database_.vault();
-  const auto head = vault.seal({Vault::Kind::head, id, block.at_us.back()}, encoded.head);
-  const auto body = vault.seal({Vault::Kind::body, id, block.at_us.back()}, encoded.body);
-  put_chunk_.bind(static_cast<std::int64_t>(last_seq)).bind(std::span(head)).bind(std::span(body)).run();
+void Round::put(std::uint32_t device_key, const Packed& packed) {
+  for (const auto id : packed.replaced) delete_chunk_.bind(id).run();
+  for (const auto& correction : packed.corrections) correct(correction);
+  const auto first_seq = static_cast<std::int64_t>(std::min(first_seq_, packed.first_seq));
+  const auto last_seq = static_cast<std::int64_t>(std::max(done_.last_seq, packed.last_seq));
+  for (const auto& chunk : packed.chunks) {
+    auto id = chunk_id(device_key, chunk.from_us);
+    for (; is_taken_.bind(id).step(); ++id) is_taken_.reset();
+    is_taken_.reset();
+    put_chunk_.bind(id).bind(chunk.to_us).bind(first_seq).bind(last_seq);
+    const auto& vault = database_.vault();
+    const auto head = vault.seal({Vault::Kind::head, id, chunk.to_us}, chunk.bytes.head);
+    const auto body = vault.seal({Vault::Kind::body, id, chunk.to_us}, chunk.bytes.body);
+    put_chunk_.bind(std::span(head)).bind(std::span(body)).run();
+  }
 }
 
 void Round::correct(const Correction& correction) {
@@ -225,9 +197,9 @@ void Round::roll_up_touched(std::uint32_t device_key) {
 
 }  // namespace
 
-Compacted compact(Database& database, const Calendar& calendar, const CompactionPolicy& policy, Fresh& fresh,
-                  Timestamp now) {
-  return Round(database, calendar, policy, now).run(fresh);
+Compacted compact(Database& database, const Calendar& calendar, const CompactionPolicy& policy, Ahead& ahead,
+                  Fresh& fresh, Timestamp now) {
+  return Round(database, calendar, policy, now).run(ahead, fresh);
 }
 
 void roll_up_pending(Database& database, const Calendar& calendar, Timestamp now, std::size_t most) {

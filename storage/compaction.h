@@ -1,23 +1,13 @@
 #pragma once
 #include <cstdint>
-#include <map>
 #include <vector>
 
 #include "storage/database.h"
 #include "storage/fresh.h"
-#include "storage/history.h"
+#include "storage/packing.h"
 #include "telemetry/calendar.h"
 
 namespace wattd::storage {
-
-/// How segments become chunks.
-struct CompactionPolicy {
-  std::size_t cells = 400'000;       ///< Values in one round, so that its transaction stays short and its memory small.
-  std::size_t rows = 4096;           ///< The most in one chunk.
-  std::size_t small_rows = 1000;     ///< A chunk below this takes in what follows on the same day.
-  std::size_t corrections = 10'000;  ///< The newest that are remembered.
-  bool operator==(const CompactionPolicy&) const = default;
-};
 
 /// What a round did.
 struct Compacted {
@@ -31,9 +21,9 @@ struct Compacted {
 /// the rollups of the hours that have ended. Late readings go into the chunks of their time.
 /// Within the caller's transaction: after a crash the same round runs again on the same segments.
 /// Errors: throws SqlError; a damaged segment is left out and logged.
-/// `fresh` may hold the readings of all of them already.
-Compacted compact(Database& database, const Calendar& calendar, const CompactionPolicy& policy, Fresh& fresh,
-                  Timestamp now);
+/// `ahead` may have packed the first of them already, and `fresh` may hold the readings of all of them.
+Compacted compact(Database& database, const Calendar& calendar, const CompactionPolicy& policy, Ahead& ahead,
+                  Fresh& fresh, Timestamp now);
 
 /// Computes the rollups of hours and days that had not ended when their readings were compacted: at most `most` of
 /// them.

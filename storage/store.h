@@ -145,6 +145,7 @@ class Store {
   Timestamp newest_clock();
   Timestamp newest_reading();
   bool is_round_due(Timestamp now) const;
+  bool packs_ahead();
   /// Makes room after a commit failed for want of it: gives up the ballast, then the oldest raw data.
   /// True when something was given up, so that another try is worth it.
   bool relieve(Timestamp now);
@@ -172,6 +173,7 @@ class Store {
   BlockMaker blocks_, held_blocks_;
   Ring ring_;
   Fresh fresh_;
+  Ahead ahead_;
   DeadLetters letters_;
   Held held_;
   Ballast ballast_;

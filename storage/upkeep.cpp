@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <charconv>
 #include <filesystem>
+#include <thread>
 
 #include "storage/resealing.h"
 #include "storage/state.h"
@@ -64,8 +65,16 @@ bool Store::is_round_due(Timestamp now) const {
   return from_unix_us(ring.tail_from_us) < newest.from && newest.from + kGrace <= now;
 }
 
+/// Whether the next round is full and being packed beside us, so that there is no hurry to write it.
+bool Store::packs_ahead() {
+  const auto& ring = ring_.state();
+  if (ring.tail_cells < options_.compaction.cells) return false;
+  if (ahead_.is_under_way()) return !ahead_.is_done() && ring.tail_cells < 2 * options_.compaction.cells;
+  return ahead_.begin(database_, calendar_, options_.compaction, fresh_, ring.compacted_seq + 1, ring.last_seq);
+}
+
 void Store::compact_round(Timestamp now) {
-  const auto done = compact(database_, calendar_, options_.compaction, fresh_, now);
+  const auto done = compact(database_, calendar_, options_.compaction, ahead_, fresh_, now);
   usage_.corrections += done.corrections;
   ring_.compacted(std::max(done.last_seq, ring_.state().compacted_seq));
   ring_.drop(std::min(settled_everywhere(), ring_.state().compacted_seq));
@@ -108,6 +117,7 @@ void Store::expire_old(Timestamp now) {
   usage_.expired_unsent += expired.unsent;
   usage_.expired_unarchived += expired.unarchived;
   more_to_expire_ = expired.more;
+  if (expired.chunks > 0) ahead_.forget();
   if (clock_is_known_) save(database_, kClockSeen, to_unix_us(now));
 }
 
@@ -139,7 +149,8 @@ Result<bool> Store::maintain(Timestamp now) {
     if (!done) return std::unexpected(done.error());
     return true;
   }
-  if (is_round_due(now)) {
+  const bool waits = packs_ahead();
+  if (!waits && is_round_due(now)) {
     auto done = in_transaction([&] { compact_round(now); });
     if (!done) return std::unexpected(done.error());
     last_round_at_ = now;
@@ -178,7 +189,8 @@ Result<bool> Store::maintain(Timestamp now) {
     if (options_.limit_bytes != INT64_MAX) prune_backups(backup_directory(), SIZE_MAX, room_for_backups());
     if (ballast_.keep()) usage_.relief.clear();
   }
-  return more_to_expire_;
+  if (waits) std::this_thread::yield();
+  return more_to_expire_ || waits;
 }
 
 std::string Store::backup_directory() const {
@@ -286,6 +298,7 @@ bool Store::relieve(Timestamp now) {
     expired = expire(database_, calendar_, policy, archive_, settled_everywhere(), clock_for_expiry(now));
     usage_.expired_unsent += expired.unsent;
     usage_.expired_unarchived += expired.unarchived;
+    if (expired.chunks > 0) ahead_.forget();
   });
   (void)database_.checkpoint(kPatience);  // a full disk may refuse even this; the next commit tries again
   const bool deleted = done && expired.chunks > 0;

@@ -178,6 +178,7 @@ void ingest(const Arguments& arguments) {
   if (!store.commit(first)) throw std::runtime_error("no commit");
   std::int64_t samples = 0;
   double took = 0;
+  Timestamp newest{};
   constexpr std::int64_t kPrepared = 50;
   const auto ticks = static_cast<std::int64_t>(arguments.days * 86'400);
   for (std::int64_t tick = 0; tick < ticks; tick += kPrepared) {
@@ -187,10 +188,16 @@ void ingest(const Arguments& arguments) {
     for (auto& group : groups) {
       samples += static_cast<std::int64_t>(samples_in(group));
       if (const auto done = store.commit(group); !done) throw std::runtime_error(done.error().message);
-      settle(store, group.readings.back().at);
+      // As the pipeline does between two groups; what is left of a round's work goes on beside the next ones.
+      if (const auto more = store.maintain(group.readings.back().at); !more)
+        throw std::runtime_error(more.error().message);
+      newest = group.readings.back().at;
     }
     took += seconds() - began;
   }
+  const auto began = seconds();
+  settle(store, newest);
+  took += seconds() - began;
   fmt::print(R"({{"samples":{},"seconds":{:.3f},"per_second":{:.0f},"resident_mb":{:.1f},"ring":{},"segments":{}}})"
              "\n",
              samples, took, static_cast<double>(samples) / took, resident_mb(), store.usage().ring_bytes,
