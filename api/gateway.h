@@ -24,7 +24,7 @@ struct ConnectionStatus {
 struct BusStatus {
   std::string id;
   std::string address;
-  std::vector<drivers::modbus::MeterHealth> meters;
+  drivers::modbus::BusHealth health;
 };
 
 /// What the API has to know of the daemon beside the pipeline and the database: a snapshot.

@@ -31,8 +31,9 @@ Json::Value to_json(const BusStatus& bus) {
   Json::Value json;
   json["id"] = bus.id;
   json["address"] = bus.address;
+  json["load"] = bus.health.load;
   json["meters"] = Json::arrayValue;
-  for (const auto& meter : bus.meters) {
+  for (const auto& meter : bus.health.meters) {
     Json::Value one;
     one["device_id"] = meter.device_id;
     one["polls"] = Json::UInt64(meter.polls);
@@ -40,6 +41,7 @@ Json::Value to_json(const BusStatus& bus) {
     one["lost"] = Json::UInt64(meter.lost);
     one["skipped_full"] = Json::UInt64(meter.skipped_full);
     one["last_answer_ms"] = meter.last_answer_ms;
+    one["timeout_ms"] = meter.timeout_ms;
     one["last_error"] = text_or_null(meter.last_error);
     json["meters"].append(one);
   }

@@ -94,8 +94,10 @@ void add_sources(std::vector<MetricFamily>& families, const Overview& overview) 
   families.push_back(family("wattd_mqtt_connected", "Whether the broker is connected.", MetricType::Gauge, connected));
   std::vector<ClientMetric> polls;
   std::vector<ClientMetric> failures;
+  std::vector<ClientMetric> loads;
   for (const auto& bus : overview.buses) {
-    for (const auto& meter : bus.meters) {
+    loads.push_back(gauge(bus.health.load, {{"bus", bus.id}}));
+    for (const auto& meter : bus.health.meters) {
       const Labels labels{{"bus", bus.id}, {"device_id", meter.device_id}};
       polls.push_back(counter(static_cast<double>(meter.polls), labels));
       failures.push_back(counter(static_cast<double>(meter.failures), labels));
@@ -104,6 +106,8 @@ void add_sources(std::vector<MetricFamily>& families, const Overview& overview) 
   families.push_back(family("wattd_meter_polls_total", "Polls of a meter.", MetricType::Counter, polls));
   families.push_back(
       family("wattd_meter_failures_total", "Polls a meter did not answer.", MetricType::Counter, failures));
+  families.push_back(family("wattd_bus_load", "Share of the last minute in which a bus was in use, 0 to 1.",
+                            MetricType::Gauge, loads));
 }
 
 void add_storage_and_sinks(std::vector<MetricFamily>& families, const Overview& overview) {

@@ -33,6 +33,7 @@ async function show(){
   ...d.map(x=>row([x.device_id,x.device_type,x.location,x.last_seen,x.readings,x.rejected])));
  $('links').replaceChildren(row(['what','where','state'],'th'),
   ...s.mqtt.map(m=>row(['MQTT '+m.id,m.address,state(m.connected,m.connected?'connected':m.last_error)])),
+  ...s.buses.map(b=>row(['bus '+b.id,b.address,state(b.load<.9,Math.round(100*b.load)+' % in use')])),
   ...s.buses.flatMap(b=>b.meters.map(m=>row(['meter '+m.device_id,b.address,state(!m.last_error,m.last_error||m.polls+' polls')]))),
   ...s.sinks.map(k=>row(['sink '+k.id,k.target,state(!k.last_error,k.last_error||k.sent_samples+' samples sent, '+k.behind_segments+' segments behind')])));
 }

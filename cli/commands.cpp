@@ -83,6 +83,8 @@ void print_status(const Json::Value& status) {
                         fmt::format("connected, {} messages", cell(link["messages"]))));
   }
   for (const auto& bus : status["buses"]) {
+    fmt::print("bus        {}  {}  {:.0f} % in use\n", cell(bus["id"]), cell(bus["address"]),
+               100 * bus["load"].asDouble());
     for (const auto& meter : bus["meters"]) {
       fmt::print("meter      {}  {}  {}\n", cell(meter["device_id"]), cell(bus["address"]),
                  state_of(meter["last_error"], meter["last_error"].isNull(),

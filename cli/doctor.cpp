@@ -12,6 +12,8 @@
 namespace wattd::cli {
 namespace {
 
+constexpr double kBusyBus = .9;  // beyond this meters wait for one another
+
 /// What was looked at, what was found, and what to do about it.
 class Findings {
  public:
@@ -92,6 +94,12 @@ void check_links(Findings& findings, const Json::Value& status) {
     else findings.bad(what, cell(link["last_error"]), "check host, port, user and the broker's own log");
   }
   for (const auto& bus : status["buses"]) {
+    const auto load = fmt::format("{:.0f} % in use", 100 * bus["load"].asDouble());
+    const auto line = "bus " + cell(bus["id"]);
+    if (bus["load"].asDouble() < kBusyBus) findings.good(line, load);
+    else
+      findings.bad(line, load + ": periods cannot be kept",
+                   "read less often (fast, slow), raise the meters' baud rate, or split the line");
     for (const auto& meter : bus["meters"]) {
       const auto what = "meter " + cell(meter["device_id"]);
       if (meter["last_error"].isNull())

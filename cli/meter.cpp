@@ -27,13 +27,6 @@ Address address_of(const MeterTarget& target) {
   return address;
 }
 
-std::vector<Request> all_requests(const Profile& profile, bool experimental) {
-  auto requests = plan(profile, PollClass::fast, experimental);
-  auto slow = plan(profile, PollClass::slow, experimental);
-  requests.insert(requests.end(), slow.begin(), slow.end());
-  return requests;
-}
-
 std::string words_text(std::span<const std::uint16_t> words) {
   std::vector<std::string> texts;
   for (const auto word : words) texts.push_back(fmt::format("{:04x}", word));
@@ -100,7 +93,7 @@ int read_meter(Context& context, const MeterTarget& target) {
     int failures = 0;
     const auto base = base_of(*link, target.unit, profile);
     if (!base) return complain(base.error());
-    for (const auto& request : all_requests(profile, target.experimental)) {
+    for (const auto& request : plan(profile, Rows::all, target.experimental)) {
       read_into(*link, {target.unit, *base}, request, table, json, failures);
     }
     if (context.format == Format::json) print_json(json);
@@ -114,13 +107,14 @@ int read_meter(Context& context, const MeterTarget& target) {
 int explain_meter(Context& context, const MeterTarget& target) {
   try {
     const auto profile = load_profile(target.profile, target.profile_directories);
+    const Line line{.baud = target.tcp.empty() ? target.baud : 0};
     Table table({"CLASS", "REQUEST", "FUNCTION", "ADDRESS", "MODICON", "REGISTERS", "BYTES", "MEASURANDS"});
     Json::Value json(Json::arrayValue);
     int number = 0;
-    for (const auto poll : {PollClass::fast, PollClass::slow}) {
-      for (const auto& request : plan(profile, poll, target.experimental)) {
+    for (const auto rows : {Rows::fast, Rows::all}) {
+      for (const auto& request : plan(profile, rows, target.experimental, line)) {
         Json::Value one;
-        one["class"] = poll == PollClass::fast ? "fast" : "slow";
+        one["class"] = rows == Rows::fast ? "fast" : "all";
         one["function"] = request.function;
         one["address"] = request.address;
         one["registers"] = request.count;
@@ -142,10 +136,11 @@ int explain_meter(Context& context, const MeterTarget& target) {
       return 0;
     }
     table.print();
-    const auto fast = bus_time(plan(profile, PollClass::fast, target.experimental), profile, target.baud);
-    const auto slow = bus_time(plan(profile, PollClass::slow, target.experimental), profile, target.baud);
-    fmt::print("\nOn a line of {} baud a fast poll takes about {}, a slow one {}, pauses of {} included.\n",
-               target.baud, format_duration(fast), format_duration(slow), format_duration(profile.delay));
+    const auto fast = bus_time(plan(profile, Rows::fast, target.experimental, line), profile, target.baud);
+    const auto all = bus_time(plan(profile, Rows::all, target.experimental, line), profile, target.baud);
+    fmt::print(
+        "\nOn a line of {} baud a poll of the fast rows takes about {}, one of all rows {}, pauses of {} included.\n",
+        target.baud, format_duration(fast), format_duration(all), format_duration(profile.delay));
     return 0;
   } catch (const config::ConfigError& problem) {
     return complain({ErrorKind::permanent, problem.what()});

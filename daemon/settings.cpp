@@ -89,6 +89,19 @@ void require_unique(const config::Table& root, std::string_view key, const std::
   }
 }
 
+/// A line has one master, and many a serial server takes one client.
+void require_one_master(const config::Table& root, const std::vector<drivers::modbus::BusConfig>& buses) {
+  std::set<std::string> seen;
+  for (const auto& bus : buses) {
+    const auto& address = bus.address;
+    const auto line = address.is_serial() ? address.device : fmt::format("{}:{}", address.host, address.port);
+    if (!seen.insert(line).second)
+      root.fail("buses", fmt::format("expected one table for {}, with all of its meters; a host that takes several "
+                                     "connections at once has connections = 2 or more",
+                                     line));
+  }
+}
+
 /// What the profile says of a meter's counters, before what the configuration says of them.
 void add_counters(const drivers::modbus::MeterConfig& meter, pipeline::RegistryConfig& registry) {
   for (const auto& row : meter.profile.registers) {
@@ -154,6 +167,12 @@ Settings load_settings(const std::string& path, bool must_exist) {
 
   require_unique(root, "mqtt", settings.connections, [](const auto& connection) { return connection.id; });
   require_unique(root, "buses", settings.buses, [](const auto& bus) { return bus.id; });
+  for (auto& bus : settings.buses) {
+    auto file = bus.id;
+    std::ranges::replace_if(file, [](unsigned char c) { return !std::isalnum(c) && c != '.'; }, '-');
+    bus.learnt_path = fmt::format("{}/buses/{}.learnt", settings.storage.directory, file);
+  }
+  require_one_master(root, settings.buses);
   require_unique(root, "sinks", settings.sinks, [](const auto& sink) { return sink.id; });
   require_unique(root, "rules", settings.rules, [](const auto& rule) { return rule.name; });
   add_meters(root, settings);

@@ -13,8 +13,10 @@ Sources::Sources(const Settings& settings, const std::string& gateway_id, driver
         std::move(config), settings.pipeline.commit_interval, intake, clock));
   }
   for (const auto& config : settings.buses) {
-    buses_.push_back(std::make_unique<drivers::modbus::Bus>(config, drivers::modbus::open_link(config.address, clock),
-                                                            intake, clock));
+    for (auto& part : drivers::modbus::split_connections(config)) {
+      auto link = drivers::modbus::open_link(part.address, clock);
+      buses_.push_back(std::make_unique<drivers::modbus::Bus>(std::move(part), std::move(link), intake, clock));
+    }
   }
   for (const auto& connection : connections_) {
     threads_.push_back(start_thread("mqtt", [&c = *connection](const std::stop_token& stop) { c.run(stop); }));

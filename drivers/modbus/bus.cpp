@@ -7,6 +7,7 @@
 #include <map>
 #include <thread>
 
+#include "drivers/modbus/learnt.h"
 #include "drivers/modbus/sunspec.h"
 #include "telemetry/log.h"
 
@@ -15,8 +16,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto kFirstBackoff = 1s;
-constexpr auto kLongestBackoff = 30s;
 constexpr auto kForget = 24h;  // what a meter has refused is asked for again
 constexpr int kRefusals = 3;   // of a row alone, before it is taken for one that the meter does not have
 
@@ -34,44 +33,89 @@ Request part_of(const Request& whole, std::size_t first, std::size_t last) {
   return part;
 }
 
+std::vector<Schedule::Periods> periods_of(const BusConfig& config) {
+  std::vector<Schedule::Periods> all;
+  for (const auto& meter : config.meters) {
+    const auto any = [&](Rows rows) { return !plan(meter.profile, rows, meter.experimental).empty(); };
+    all.push_back({any(Rows::fast) ? meter.fast : 0ms, any(Rows::slow) ? meter.slow : 0ms});
+  }
+  return all;
+}
+
 }  // namespace
 
 Bus::Bus(BusConfig config, std::unique_ptr<Link> link, Intake& intake, const Clock& clock)
-    : config_(std::move(config)), link_(std::move(link)), intake_(intake), clock_(clock) {
-  backoff_.resize(config_.meters.size());
-  health_.resize(config_.meters.size());
-  learnt_.resize(config_.meters.size());
+    : config_(std::move(config)),
+      link_(std::move(link)),
+      intake_(intake),
+      clock_(clock),
+      plans_(config_.meters.size()),
+      learnt_(config_.meters.size()),
+      patience_(config_.meters.size(), Patience(config_.address.timeout)),
+      schedule_(periods_of(config_), clock_.monotonic()) {
   const auto now = clock_.monotonic();
+  health_.meters.resize(config_.meters.size());
   for (std::size_t i = 0; i < config_.meters.size(); ++i) {
     const auto& meter = config_.meters[i];
-    health_[i].device_id = meter.device_id;
+    health_.meters[i].device_id = meter.device_id;
     if (meter.profile.experimental) {
       log::notice(fmt::format("{}: the profile {} was gathered from public sources and never tried on the device: "
                               "compare its values with the display",
                               meter.device_id, meter.profile.id),
                   {{"DEVICE_ID", meter.device_id}});
     }
-    for (const auto poll_class : {PollClass::fast, PollClass::slow}) {
-      const auto period = poll_class == PollClass::fast ? meter.fast : meter.slow;
-      polls_.push_back({poll_class, {}, now, period, i});
-    }
     learnt_[i].line.baud = config_.address.is_serial() ? config_.address.baud : 0;
     learnt_[i].forget_at = now + kForget;
-    make_plan(i);
   }
+  recall(now);
+  for (std::size_t i = 0; i < config_.meters.size(); ++i) make_plan(i);
 }
 
 /// What the meter is asked, as far as is known what it answers.
 void Bus::make_plan(std::size_t meter) {
   const auto& config = config_.meters[meter];
-  std::vector<Request*> all;
-  for (auto& poll : polls_) {
-    if (poll.meter_index != meter) continue;
-    poll.requests = plan(config.profile, poll.poll_class, config.experimental, learnt_[meter].line);
-    for (auto& request : poll.requests) all.push_back(&request);
+  const auto& line = learnt_[meter].line;
+  auto& plans = plans_[meter];
+  plans.fast = plan(config.profile, Rows::fast, config.experimental, line);
+  plans.all = plan(config.profile, Rows::all, config.experimental, line);
+  std::vector<Request*> every;
+  for (auto* requests : {&plans.fast, &plans.all}) {
+    for (auto& request : *requests) every.push_back(&request);
   }
-  if (config_.address.framing() == Framing::rtu && !learnt_[meter].is_strict) tell_apart(all, config.profile);
+  if (config_.address.framing() == Framing::rtu && !learnt_[meter].is_strict) tell_apart(every, config.profile);
   learnt_[meter].has_news = false;
+}
+
+/// Takes over what was learnt before the program was started again.
+void Bus::recall(Instant now) {
+  if (config_.learnt_path.empty()) return;
+  for (const auto& known : load_learnt(config_.learnt_path)) {
+    const auto age = std::max<Timestamp::duration>(clock_.now() - known.since, 0s);
+    for (std::size_t i = 0; i < config_.meters.size(); ++i) {
+      const auto& meter = config_.meters[i];
+      if (meter.unit != known.unit || meter.profile.id != known.profile || age >= kForget) continue;
+      auto& learnt = learnt_[i];
+      learnt.line.holes = known.holes;
+      learnt.line.max_registers = known.max_registers;
+      learnt.is_strict = known.is_strict;
+      learnt.since = known.since;
+      learnt.forget_at = now + (kForget - age);
+    }
+  }
+}
+
+void Bus::save() const {
+  if (config_.learnt_path.empty()) return;
+  std::vector<LearntLine> lines;
+  for (std::size_t i = 0; i < config_.meters.size(); ++i) {
+    const auto& learnt = learnt_[i];
+    if (learnt.line.holes.empty() && learnt.line.max_registers == 0 && !learnt.is_strict) continue;
+    lines.push_back({config_.meters[i].unit, config_.meters[i].profile.id, learnt.since, learnt.is_strict,
+                     learnt.line.max_registers, learnt.line.holes});
+  }
+  if (const auto saved = save_learnt(config_.learnt_path, lines); !saved)
+    log::warning(
+        fmt::format("what the meters of {} refuse is not kept over a restart: {}", config_.id, saved.error().message));
 }
 
 /// Refusals do not hold for ever, also where nothing is left to be asked.
@@ -86,55 +130,57 @@ void Bus::forget_refusals(Instant now) {
 
 Instant Bus::step(Instant now) {
   forget_refusals(now);
-  for (std::size_t tried = 0; tried < polls_.size(); ++tried) {
-    auto& candidate = polls_[(next_ + tried) % polls_.size()];
-    if (candidate.requests.empty()) continue;
-    if (candidate.due > now || backoff_[candidate.meter_index].until > now) continue;
-    next_ = (next_ + tried + 1) % polls_.size();
-    poll(candidate, now);
-    // Deadlines keep their grid; periods that were missed altogether are left out, not made up for.
-    candidate.due +=
-        candidate.period * std::max<std::int64_t>(1, (clock_.monotonic() - candidate.due) / candidate.period);
-    if (candidate.due <= now) candidate.due = now + candidate.period;
+  if (const auto turn = schedule_.take(now)) {
+    this->turn(*turn, now);
     return clock_.monotonic();
   }
-  auto next = now + 1s;
-  for (const auto& poll : polls_) {
-    if (!poll.requests.empty()) next = std::min(next, std::max(poll.due, backoff_[poll.meter_index].until));
-  }
-  return next;
+  return schedule_.next(now);
 }
 
 void Bus::run(const std::stop_token& stop) {
   while (!stop.stop_requested()) {
     const auto next = step(clock_.monotonic());
-    while (!stop.stop_requested() && clock_.monotonic() < next) {
-      std::this_thread::sleep_for(std::min<Instant::duration>(next - clock_.monotonic(), 50ms));
-    }
+    if (next <= clock_.monotonic()) continue;
+    std::unique_lock lock(mutex_);
+    wake_.wait_until(lock, stop, next, [] { return false; });
   }
 }
 
-void Bus::poll(Poll& poll, Instant now) {
+void Bus::turn(const Schedule::Turn& turn, Instant now) {
+  const auto outcome = poll(turn, now);
+  const auto ended = clock_.monotonic();
+  switch (outcome) {
+    case Outcome::heard: schedule_.heard(turn, ended - now, ended); break;
+    case Outcome::silent: schedule_.silent(turn, ended - now, ended); break;
+    case Outcome::nothing: schedule_.skipped(turn, ended); break;
+  }
+  const auto timeout = patience_[turn.meter].timeout();
+  const std::scoped_lock lock(mutex_);
+  health_.load = schedule_.load(ended);
+  health_.meters[turn.meter].timeout_ms = static_cast<int>(timeout.count());
+}
+
+Bus::Outcome Bus::poll(const Schedule::Turn& turn, Instant now) {
   if (!intake_.has_room()) {
     const std::scoped_lock lock(mutex_);
-    health_[poll.meter_index].skipped_full += 1;
-    return;
+    health_.meters[turn.meter].skipped_full += 1;
+    return Outcome::nothing;
   }
-  const auto& meter = config_.meters[poll.meter_index];
-  auto& learnt = learnt_[poll.meter_index];
+  const auto& meter = config_.meters[turn.meter];
+  auto& learnt = learnt_[turn.meter];
   const auto began = clock_.stamp();
   Reading reading{.device_id = meter.device_id, .at = began.at, .quality = began.quality};
   asked_ = heard_ = 0;
-  auto& backoff = backoff_[poll.meter_index];
-  auto outcome = find_base(poll.meter_index);
+  auto outcome = find_base(turn.meter);
   // One answer that is lost on the way does not make a meter silent. Whoever stays silent is not asked the rest: each
   // request would cost the bus a whole timeout.
-  int patience = backoff.failures == 0 ? 1 : 0;
-  for (auto request = poll.requests.begin(); outcome && request != poll.requests.end();) {
+  int tries = schedule_.is_silent(turn.meter) ? 0 : 1;
+  const auto requests = turn.slow ? plans_[turn.meter].all : plans_[turn.meter].fast;
+  for (auto request = requests.begin(); outcome && request != requests.end();) {
     const auto fields = reading.fields.size();
-    auto answer = read(poll.meter_index, *request, reading);
+    auto answer = read(turn.meter, *request, reading);
     const bool is_lost = !answer && answer.error().kind == ErrorKind::retry;
-    if (is_lost && patience-- > 0) {
+    if (is_lost && tries-- > 0) {
       reading.fields.resize(fields);  // what a part of it has said comes again
       continue;
     }
@@ -142,22 +188,22 @@ void Bus::poll(Poll& poll, Instant now) {
     else ++request;
     if (meter.profile.delay > 0ms) std::this_thread::sleep_for(meter.profile.delay);
   }
-  if (learnt.has_news) make_plan(poll.meter_index);
-  if (outcome && asked_ == 0) return;
-  if (heard_ > 0) {
-    backoff = {};
-  } else {
-    const auto pause = kFirstBackoff * (1 << std::min(backoff.failures++, 5));
-    backoff.until = clock_.monotonic() + std::min<std::chrono::seconds>(pause, kLongestBackoff);
+  if (learnt.has_news) {
+    learnt.since = clock_.now();
+    make_plan(turn.meter);
+    save();
   }
+  if (outcome && asked_ == 0) return Outcome::nothing;
   const auto took = std::chrono::duration<double, std::milli>(clock_.monotonic() - now).count();
-  note(poll.meter_index, took, outcome ? std::string{} : outcome.error().message);
-  if (reading.fields.empty()) return;
+  note(turn.meter, took, outcome ? std::string{} : outcome.error().message);
+  const auto result = heard_ > 0 ? Outcome::heard : Outcome::silent;
+  if (reading.fields.empty()) return result;
   const auto received = clock_.stamp();
   // The clock was set while the meter answered: both stamps are to be of one reckoning.
   if (received.quality != reading.quality) reading.at = received.at, reading.quality = received.quality;
   reading.received = received.at;
   intake_.put(std::move(reading));
+  return result;
 }
 
 /// Where a SunSpec meter's model begins is asked once; what it says stays true until the program starts again.
@@ -177,8 +223,13 @@ Result<void> Bus::read(std::size_t meter, const Request& request, Reading& readi
   // Left out this time, rather than taken from an answer to something else.
   if (link_->free_at(asked) > clock_.monotonic()) return {};
   ++asked_;
+  link_->set_timeout(patience_[meter].timeout());
+  const auto sent = clock_.monotonic();
   const auto words = link_->read(asked.unit, asked.function, asked.address, asked.count);
-  heard_ += words || words.error().kind != ErrorKind::retry;
+  const bool is_heard = words || words.error().kind != ErrorKind::retry;
+  heard_ += is_heard;
+  if (is_heard) patience_[meter].answered(clock_.monotonic() - sent);
+  else patience_[meter].lost(link_->lateness());
   if (!words && words.error().kind == ErrorKind::unsupported) {
     if (request.padding == 0 || learnt.is_strict) return read_halves(meter, request, reading, words.error());
     learnt.is_strict = learnt.has_news = true;
@@ -234,7 +285,7 @@ Result<void> Bus::read_halves(std::size_t meter, const Request& request, Reading
 
 void Bus::note(std::size_t meter, double ms, const std::string& error) {
   const std::scoped_lock lock(mutex_);
-  auto& health = health_[meter];
+  auto& health = health_.meters[meter];
   const bool answered = heard_ > 0;
   const bool was_silent = !health.last_error.empty();
   health.polls += 1;
@@ -248,7 +299,7 @@ void Bus::note(std::size_t meter, double ms, const std::string& error) {
   health.last_error = answered ? std::string{} : error;
 }
 
-std::vector<MeterHealth> Bus::health() const {
+BusHealth Bus::health() const {
   const std::scoped_lock lock(mutex_);
   return health_;
 }

@@ -13,7 +13,9 @@
 #include "config/table.h"
 #include "drivers/intake.h"
 #include "drivers/modbus/link.h"
+#include "drivers/modbus/patience.h"
 #include "drivers/modbus/plan.h"
+#include "drivers/modbus/schedule.h"
 #include "telemetry/clock.h"
 
 namespace wattd::drivers::modbus {
@@ -33,10 +35,15 @@ struct BusConfig {
   std::string id;
   Address address;
   std::vector<MeterConfig> meters;
+  int connections = 1;      ///< At once, to a host that takes more than one.
+  std::string learnt_path;  ///< Where is kept what meters refuse; empty for nowhere.
 };
 
 /// Reads one [[buses]] table with its meters. Errors: throws config::ConfigError.
 BusConfig parse_bus(const config::Table& table, const std::vector<std::string>& profile_directories);
+
+/// One bus for each of its connections, with its share of the meters.
+std::vector<BusConfig> split_connections(const BusConfig& bus);
 
 /// What a meter has been like lately, for status, metrics and the device's health.
 struct MeterHealth {
@@ -46,12 +53,18 @@ struct MeterHealth {
   std::uint64_t lost = 0;          ///< Requests without an answer, of polls that failed and of those that did not.
   std::uint64_t skipped_full = 0;  ///< Polls not made because the intake was full.
   double last_answer_ms = 0;
+  int timeout_ms = 0;      ///< How long its next answer is waited for.
   std::string last_error;  ///< Empty while the meter answers.
 };
 
-/// Polls the meters of one line, each by its own periods. A silent meter is asked ever more seldom, so that
-/// it costs the others little.
-/// Threads: step() one; health() and read_now() any.
+/// A bus, for status and metrics.
+struct BusHealth {
+  double load = 0;  ///< The share of the last minute in which it was in use, 0 to 1.
+  std::vector<MeterHealth> meters;
+};
+
+/// Polls the meters of one line, each by its own periods, in the order that its Schedule says.
+/// Threads: step() and run() one; health() any.
 class Bus {
  public:
   Bus(BusConfig config, std::unique_ptr<Link> link, Intake& intake, const Clock& clock);
@@ -60,23 +73,17 @@ class Bus {
   Instant step(Instant now);
   void run(const std::stop_token& stop);
 
-  std::vector<MeterHealth> health() const;
+  BusHealth health() const;
   const BusConfig& config() const { return config_; }
 
  private:
-  struct Poll {
-    PollClass poll_class;
-    std::vector<Request> requests;
-    Instant due;
-    std::chrono::milliseconds period;
-    std::size_t meter_index;
+  struct Plans {
+    std::vector<Request> fast, all;
   };
-  struct Backoff {
-    int failures = 0;
-    Instant until{};
-  };
+  enum class Outcome { heard, silent, nothing };
 
-  void poll(Poll& poll, Instant now);
+  void turn(const Schedule::Turn& turn, Instant now);
+  Outcome poll(const Schedule::Turn& turn, Instant now);
   /// Reads a request, splitting it when the meter refuses an address in it.
   Result<void> read(std::size_t meter, const Request& request, Reading& reading);
   Result<void> find_base(std::size_t meter);
@@ -84,14 +91,15 @@ class Bus {
   void refuse(std::size_t meter, const Register& row, const Error& refusal);
   void make_plan(std::size_t meter);
   void forget_refusals(Instant now);
+  void recall(Instant now);
+  void save() const;
   void note(std::size_t meter, double ms, const std::string& error);
 
   BusConfig config_;
   std::unique_ptr<Link> link_;
   Intake& intake_;
   const Clock& clock_;
-  std::vector<Poll> polls_;
-  std::vector<Backoff> backoff_;
+  std::vector<Plans> plans_;
   /// What a meter has taught us.
   struct Learnt {
     std::optional<int> base;                  ///< What is added to its addresses; unknown before it was asked.
@@ -99,14 +107,17 @@ class Bus {
     bool is_strict = false;                   ///< It refuses registers that nobody asked for.
     std::map<const Register*, int> refusals;  ///< Of rows that were asked alone.
     bool has_news = false;                    ///< What it is asked has to be planned anew.
+    Timestamp since{};                        ///< When the latest was learnt.
     Instant forget_at{};                      ///< It may have got new firmware, or be another one.
   };
   std::vector<Learnt> learnt_;
-  int asked_ = 0;         ///< Requests of this poll,
-  int heard_ = 0;         ///< and those that got an answer, be it a refusal.
-  std::size_t next_ = 0;  ///< Whose turn it is, so that none is starved.
+  std::vector<Patience> patience_;
+  Schedule schedule_;
+  int asked_ = 0;  ///< Requests of this poll,
+  int heard_ = 0;  ///< and those that got an answer, be it a refusal.
   mutable std::mutex mutex_;
-  std::vector<MeterHealth> health_;  ///< Guarded by mutex_.
+  std::condition_variable_any wake_;
+  BusHealth health_;  ///< Guarded by mutex_.
 };
 
 }  // namespace wattd::drivers::modbus

@@ -26,7 +26,9 @@ MeterConfig parse_meter(const config::Table& table, const std::vector<std::strin
     table.fail("profile", problem.what());
   }
   meter.fast = milliseconds(table.duration("fast", 50ms, 24h, 1s));
-  meter.slow = milliseconds(table.duration("slow", 50ms, 24h, 15s));
+  meter.slow = milliseconds(table.duration("slow", 50ms, 24h, std::max<std::chrono::microseconds>(15s, meter.fast)));
+  if (meter.slow < meter.fast)
+    table.fail("slow", "expected at least as long as fast: its turns read the fast rows, too");
   meter.experimental = table.boolean("experimental", false);
   table.reject_unknown_keys();
   return meter;
@@ -52,6 +54,7 @@ BusConfig parse_bus(const config::Table& table, const std::vector<std::string>& 
     address.port = static_cast<int>(table.integer("port", 1, 65535, 502));
     address.rtu_over_tcp = table.choice<bool>("framing", {{"tcp", false}, {"rtu", true}}, false);
   }
+  if (!address.is_serial()) bus.connections = static_cast<int>(table.integer("connections", 1, 8, 1));
   address.unit_pause = milliseconds(table.duration("unit_pause", 0ms, 5s, address.is_serial() ? 10ms : 0ms));
   address.timeout = milliseconds(table.duration("timeout", 50ms, 30s, address.is_serial() ? 600ms : 1s));
   for (const auto& meter : table.tables("meters")) {
@@ -67,6 +70,20 @@ BusConfig parse_bus(const config::Table& table, const std::vector<std::string>& 
   if (bus.meters.empty()) table.fail("meters", "is required: at least one [[buses.meters]]");
   table.reject_unknown_keys();
   return bus;
+}
+
+std::vector<BusConfig> split_connections(const BusConfig& bus) {
+  const auto wanted = std::min(static_cast<std::size_t>(bus.connections), bus.meters.size());
+  if (wanted <= 1) return {bus};
+  std::vector<BusConfig> parts(wanted, bus);
+  for (std::size_t i = 0; i < wanted; ++i) {
+    parts[i].meters.clear();
+    if (i == 0) continue;
+    parts[i].id += fmt::format("#{}", i + 1);
+    if (!bus.learnt_path.empty()) parts[i].learnt_path += fmt::format(".{}", i + 1);
+  }
+  for (std::size_t i = 0; i < bus.meters.size(); ++i) parts[i % wanted].meters.push_back(bus.meters[i]);
+  return parts;
 }
 
 }  // namespace wattd::drivers::modbus

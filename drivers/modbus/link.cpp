@@ -37,7 +37,7 @@ std::string_view name_of_exception(int code) {
 class FramedLink final : public Link {
  public:
   FramedLink(Address address, std::unique_ptr<Port> port, const Clock& clock)
-      : address_(std::move(address)), port_(std::move(port)), clock_(clock) {}
+      : address_(std::move(address)), port_(std::move(port)), clock_(clock), timeout_(address_.timeout) {}
 
   Result<std::vector<std::uint16_t>> read(int unit, int function, int address, int count) override {
     const ReadRequest request{unit, function, address, count};
@@ -48,6 +48,9 @@ class FramedLink final : public Link {
     if (auto cleared = discard_waiting(); !cleared) return std::unexpected(cleared.error());
     return exchange(request);
   }
+
+  void set_timeout(std::chrono::milliseconds timeout) override { timeout_ = timeout; }
+  Instant::duration lateness() const override { return lateness_; }
 
   Instant free_at(const ReadRequest& request) const override {
     Instant free{};
@@ -73,7 +76,7 @@ class FramedLink final : public Link {
     if (auto written = port_->write(frame); !written) return std::unexpected(written.error());
     if (!is_rtu) asked_.note(transaction_, request);
     AnswerParser parser(address_.framing(), request, transaction_, &asked_);
-    auto deadline = sent + address_.timeout + transmission_time(frame.size());
+    auto deadline = sent + timeout_ + transmission_time(frame.size());
     const auto latest = deadline + kLongestAnswer;
     while (true) {
       auto bytes = port_->read(deadline);
@@ -89,7 +92,7 @@ class FramedLink final : public Link {
     }
     give_up(request, sent, parser.is_within());
     const auto what = parser.is_within() || parser.thrown_away() > 0 ? "the answer is broken" : "no answer";
-    return fail(ErrorKind::retry, describe(request, fmt::format("{} within {} ms", what, address_.timeout.count())));
+    return fail(ErrorKind::retry, describe(request, fmt::format("{} within {} ms", what, timeout_.count())));
   }
 
   Result<std::vector<std::uint16_t>> accept(const ReadRequest& request, const Answer& answer, Instant sent) {
@@ -129,9 +132,8 @@ class FramedLink final : public Link {
     }
   }
 
-
   Instant::duration patience() const {
-    return std::clamp<Instant::duration>(std::max<Instant::duration>(3 * lateness_, 5 * address_.timeout), kLateAnswers,
+    return std::clamp<Instant::duration>(std::max<Instant::duration>(3 * lateness_, 5 * timeout_), kLateAnswers,
                                          kLatestAnswers);
   }
 
@@ -171,12 +173,13 @@ class FramedLink final : public Link {
   Address address_;
   std::unique_ptr<Port> port_;
   const Clock& clock_;
+  std::chrono::milliseconds timeout_;
   std::uint16_t transaction_ = kFirstTransaction;
   int last_unit_ = 0;
   Instant last_byte_{};
   std::vector<GivenUp> given_up_;  ///< Over RTU.
   Asked asked_;                    ///< Over TCP.
-  Instant::duration lateness_{};  ///< How late the latest answer was.
+  Instant::duration lateness_{};   ///< How late the latest answer was.
 };
 
 }  // namespace

@@ -39,6 +39,10 @@ class Link {
   virtual Result<std::vector<std::uint16_t>> read(int unit, int function, int address, int count) = 0;
   /// When this may be asked. Later than now where a late answer to something else could be taken for the answer.
   virtual Instant free_at(const ReadRequest& /*request*/) const { return {}; }
+  /// How long the first byte of the next answers may take; at first what the address says.
+  virtual void set_timeout(std::chrono::milliseconds /*timeout*/) {}
+  /// How late the latest answer was that came after it had been given up, counted from its request; 0 for none.
+  virtual Instant::duration lateness() const { return {}; }
 };
 
 class Port;

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <limits>
-#include <set>
+#include <map>
 #include <tuple>
 
 namespace wattd::drivers::modbus {
@@ -96,11 +96,12 @@ class Splitter {
 
 }  // namespace
 
-std::vector<Request> plan(const Profile& profile, PollClass poll, bool experimental, const Line& line) {
+std::vector<Request> plan(const Profile& profile, Rows rows, bool experimental, const Line& line) {
   std::vector<const Register*> together;
   std::vector<const Register*> alone;
   for (const auto& row : profile.registers) {
-    if (row.poll != poll || (row.experimental && !experimental)) continue;
+    const bool is_wanted = rows == Rows::all || (row.poll == PollClass::fast) == (rows == Rows::fast);
+    if (!is_wanted || (row.experimental && !experimental)) continue;
     const bool is_refused = std::ranges::any_of(line.holes, [&](const Hole& hole) {
       return hole.function == row.function && hole.from < row.end() && row.first() < hole.to;
     });
@@ -117,14 +118,18 @@ std::vector<Request> plan(const Profile& profile, PollClass poll, bool experimen
 }
 
 void tell_apart(std::vector<Request*> requests, const Profile& profile) {
-  std::set<std::pair<int, int>> taken;
+  std::map<std::pair<int, int>, int> taken;  // where those of a function and length begin
   for (auto* request : requests) {
     int count = request->count;
-    while (taken.contains({request->function, count})) count += profile.alignment;
+    const auto is_taken = [&] {
+      const auto other = taken.find({request->function, count});
+      return other != taken.end() && other->second != request->address;
+    };
+    while (is_taken()) count += profile.alignment;
     const int padding = count - request->count;
     const bool fits = count <= profile.max_registers && request->address + count <= 65536;
     if (padding <= profile.max_gap && fits) request->padding = padding, request->count = count;
-    taken.emplace(request->function, request->count);
+    taken.emplace(std::pair(request->function, request->count), request->address);
   }
 }
 

@@ -32,11 +32,14 @@ struct Line {
   std::vector<Hole> holes;
 };
 
-/// Merges the rows of one poll class into the requests that take the least time together: rows that lie at most
+/// Which rows a turn reads: the slow ones come together with the fast ones, in requests that both may share.
+enum class Rows { fast, slow, all };
+
+/// Merges rows into the requests that take the least time together: rows that lie at most
 /// `max_gap` registers apart may share a request of at most `max_registers`, aligned as the profile says, that touches
 /// no hole. Rows that answer only alone are asked alone.
 /// Owns: nothing; the profile must outlive the plan.
-std::vector<Request> plan(const Profile& profile, PollClass poll, bool experimental, const Line& line = {});
+std::vector<Request> plan(const Profile& profile, Rows rows, bool experimental, const Line& line = {});
 
 /// Lengthens requests of a meter on a serial line so that no two of one function are of the same length, where the
 /// meter tolerates unused registers: an answer's length is then what tells whose it is.

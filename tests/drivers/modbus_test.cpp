@@ -1,13 +1,17 @@
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <rapidcheck.h>
+#include <unistd.h>
 
 #include <cmath>
 #include <deque>
+#include <filesystem>
 #include <map>
 #include <set>
 #include <tuple>
 
 #include "drivers/modbus/bus.h"
+#include "drivers/modbus/learnt.h"
 #include "drivers/modbus/plan.h"
 #include "drivers/modbus/profile.h"
 
@@ -93,8 +97,8 @@ TEST(Profiles, that_are_shipped_all_load_and_fit_their_own_limits) {
   for (const auto& id : ids) {
     const auto profile = load_profile(id, kShipped);
     EXPECT_EQ(profile.id, id);
-    for (const auto poll : {PollClass::fast, PollClass::slow}) {
-      for (const auto& request : plan(profile, poll, true)) {
+    for (const auto turn : {Rows::fast, Rows::slow, Rows::all}) {
+      for (const auto& request : plan(profile, turn, true)) {
         EXPECT_LE(request.count, profile.max_registers) << id;
         EXPECT_EQ(request.address % profile.alignment, 0) << id;
         EXPECT_EQ(request.count % profile.alignment, 0) << id;
@@ -142,25 +146,25 @@ TEST(Plan, keeps_clear_of_holes_and_asks_alone_what_answers_only_alone) {
     return Register{.measurand = name, .address = address, .access = access};
   };
   profile.registers = {row("a", 0), row("b", 2), row("c", 6), row("d", 8, Access::alone)};
-  EXPECT_EQ(plan(profile, PollClass::fast, false).size(), 2u);
+  EXPECT_EQ(plan(profile, Rows::fast, false).size(), 2u);
   const Line between{.holes = {{.function = 3, .from = 4, .to = 5}}};
-  const auto split = plan(profile, PollClass::fast, false, between);
+  const auto split = plan(profile, Rows::fast, false, between);
   ASSERT_EQ(split.size(), 3u);
   EXPECT_EQ(split[0].count, 3);
   EXPECT_EQ(split[1].address, 6);
   const Line on_a_row{.holes = {{.function = 3, .from = 2, .to = 3}}};
-  for (const auto& request : plan(profile, PollClass::fast, false, on_a_row)) {
+  for (const auto& request : plan(profile, Rows::fast, false, on_a_row)) {
     for (const auto* one : request.rows) EXPECT_NE(one->measurand, "b");
   }
   const Line short_ones{.max_registers = 4};
-  EXPECT_EQ(plan(profile, PollClass::fast, false, short_ones).size(), 3u);
+  EXPECT_EQ(plan(profile, Rows::fast, false, short_ones).size(), 3u);
 }
 
 TEST(Plan, pays_for_a_gap_only_where_it_is_cheaper_than_another_request) {
   Profile profile{.max_registers = 125, .max_gap = 100};
   profile.registers = {{.measurand = "a", .address = 0}, {.measurand = "b", .address = 60}};
-  EXPECT_EQ(plan(profile, PollClass::fast, false, {.baud = 115'200}).size(), 1u);
-  EXPECT_EQ(plan(profile, PollClass::fast, false, {.baud = 1200}).size(), 2u);
+  EXPECT_EQ(plan(profile, Rows::fast, false, {.baud = 115'200}).size(), 1u);
+  EXPECT_EQ(plan(profile, Rows::fast, false, {.baud = 1200}).size(), 2u);
 }
 
 TEST(Plan, gives_requests_lengths_of_their_own) {
@@ -202,7 +206,7 @@ TEST(Plan, merges_neighbours_and_leaves_gaps_that_cost_more) {
     return Register{.measurand = "m", .address = address, .type = RegisterType::float32};
   };
   profile.registers = {row(0), row(2), row(8), row(13), row(30)};
-  const auto requests = plan(profile, PollClass::fast, false);
+  const auto requests = plan(profile, Rows::fast, false);
   ASSERT_EQ(requests.size(), 2u);
   EXPECT_EQ(requests[0].address, 0);
   EXPECT_EQ(requests[0].count, 15);
@@ -211,7 +215,7 @@ TEST(Plan, merges_neighbours_and_leaves_gaps_that_cost_more) {
 
 TEST(Plan, asks_an_sdm630_in_few_requests) {
   const auto profile = load_profile("eastron-sdm630", kShipped);
-  EXPECT_LE(plan(profile, PollClass::fast, false).size(), 4u);
+  EXPECT_LE(plan(profile, Rows::fast, false).size(), 4u);
 }
 
 /// A line whose registers hold their own address, with holes that answer exception 2.
@@ -313,8 +317,8 @@ TEST_F(BusTest, asks_once_more_when_one_answer_is_lost) {
   link->lose = 1;
   turn();
   ASSERT_EQ(intake.readings.size(), 2u);
-  EXPECT_EQ(bus.health()[0].failures, 0u);
-  EXPECT_EQ(bus.health()[0].lost, 1u);
+  EXPECT_EQ(bus.health().meters[0].failures, 0u);
+  EXPECT_EQ(bus.health().meters[0].lost, 1u);
 }
 
 TEST_F(BusTest, reads_the_rest_when_one_address_is_illegal) {
@@ -324,7 +328,7 @@ TEST_F(BusTest, reads_the_rest_when_one_address_is_illegal) {
   ASSERT_EQ(intake.readings[0].fields.size(), 2u);
   EXPECT_EQ(intake.readings[0].fields[0].name, "power_l1");
   EXPECT_EQ(intake.readings[0].fields[1].name, "power_l3");
-  EXPECT_EQ(bus.health()[0].failures, 0u);
+  EXPECT_EQ(bus.health().meters[0].failures, 0u);
 }
 
 TEST_F(BusTest, asks_a_silent_meter_ever_more_seldom_and_the_other_as_before) {
@@ -336,9 +340,9 @@ TEST_F(BusTest, asks_a_silent_meter_ever_more_seldom_and_the_other_as_before) {
   EXPECT_EQ(intake.readings.size(), 60u);
   for (const auto& reading : intake.readings) EXPECT_EQ(reading.device_id, "B");
   const auto asked = link->requests.size() - 60;
-  EXPECT_LE(asked, 8u);
+  EXPECT_LE(asked, 11u);
   EXPECT_GE(asked, 4u);
-  EXPECT_EQ(bus.health()[0].last_error, "no answer");
+  EXPECT_EQ(bus.health().meters[0].last_error, "no answer");
 }
 
 TEST_F(BusTest, comes_back_as_soon_as_the_meter_answers) {
@@ -347,14 +351,72 @@ TEST_F(BusTest, comes_back_as_soon_as_the_meter_answers) {
   link->silent.clear();
   clock.advance(1s);
   turn();
-  EXPECT_EQ(bus.health()[0].last_error, "");
+  EXPECT_EQ(bus.health().meters[0].last_error, "");
+}
+
+TEST_F(BusTest, knows_after_a_restart_what_a_meter_refuses) {
+  const auto directory = std::filesystem::temp_directory_path() / fmt::format("wattd-learnt-{}", ::getpid());
+  auto config = two_meters();
+  config.learnt_path = (directory / "buses" / "bus.learnt").string();
+  auto* first = new FakeLink;
+  first->holes = {1};
+  {
+    Bus before(config, std::unique_ptr<Link>(first), intake, clock);
+    for (int second = 0; second < 5; ++second, clock.advance(1s)) {
+      while (before.step(clock.monotonic()) <= clock.monotonic()) {
+      }
+    }
+  }
+  for (const auto& [waited, requests] : {std::pair{1h, 4u}, {25h, 2u}}) {
+    clock.advance(waited);
+    auto* second = new FakeLink;
+    Bus after(config, std::unique_ptr<Link>(second), intake, clock);
+    while (after.step(clock.monotonic()) <= clock.monotonic()) {
+    }
+    EXPECT_EQ(second->requests.size(), requests) << "no refusal is provoked for a day, and then one may be";
+  }
+  std::filesystem::remove_all(directory);
+}
+
+TEST(Learnt, passes_over_a_file_that_is_none_of_ours) {
+  const std::vector<LearntLine> lines{
+      {3, "eastron-sdm630", from_unix_us(1'770'465'600'000'000), true, 50, {{4, 200, 220}, {3, 0, 2}}},
+      {7, "own", from_unix_us(0), false, 0, {{4, 1, 2}}}};
+  const auto path = (std::filesystem::temp_directory_path() / fmt::format("wattd-{}.learnt", ::getpid())).string();
+  ASSERT_TRUE(save_learnt(path, lines));
+  EXPECT_EQ(load_learnt(path), lines);
+  std::filesystem::remove(path);
+  EXPECT_TRUE(load_learnt(path).empty());
+  for (const auto* text : {"", "wattd learnt 2\n", "wattd learnt 1\nhole 4 1 2\n", "wattd learnt 1\nmeter 1 x\n",
+                           "wattd learnt 1\nmeter 1 x 1 0 0\nhole 4 9 3\n", "wattd learnt 1\nnonsense\n"})
+    EXPECT_TRUE(parse_learnt(text).empty()) << text;
+}
+
+TEST_F(BusTest, reads_the_slow_rows_together_with_the_fast_ones) {
+  auto config = two_meters();
+  config.meters.resize(1);
+  auto& meter = config.meters[0];
+  meter.slow = 3s;
+  meter.profile.registers[1].poll = PollClass::slow;
+  auto* own = new FakeLink;
+  Bus mixed(config, std::unique_ptr<Link>(own), intake, clock);
+  std::vector<std::size_t> fields;
+  for (int second = 0; second < 7; ++second, clock.advance(1s)) {
+    intake.readings.clear();
+    while (mixed.step(clock.monotonic()) <= clock.monotonic()) {
+    }
+    ASSERT_EQ(intake.readings.size(), 1u);
+    fields.push_back(intake.readings[0].fields.size());
+  }
+  EXPECT_EQ(fields, (std::vector<std::size_t>{3, 2, 2, 3, 2, 2, 3}));
+  EXPECT_EQ(own->requests.size(), 7u) << "one request holds them all";
 }
 
 TEST_F(BusTest, does_not_ask_while_the_intake_is_full) {
   intake.room = false;
   turn();
   EXPECT_TRUE(link->requests.empty());
-  EXPECT_EQ(bus.health()[0].skipped_full, 1u);
+  EXPECT_EQ(bus.health().meters[0].skipped_full, 1u);
 }
 
 }  // namespace
