@@ -121,8 +121,7 @@ AnswerParser::Within AnswerParser::other_at(std::span<const std::uint8_t> bytes)
   const auto* asked = asked_->find(static_cast<std::uint16_t>(word_at(bytes, 0)));
   if (asked == nullptr) return Within::nothing;
   const auto begins = [&](int length, int function) {
-    const std::array<int, kTcpHeader + 2> expected{bytes[0],    bytes[1],      0,  0,
-                                                   length >> 8, length & 0xFF, -1, function};
+    const std::array<int, kTcpHeader + 2> expected{bytes[0], bytes[1], 0, 0, length >> 8, length & 0xFF, -1, function};
     for (std::size_t i = 2; i < std::min(bytes.size(), expected.size()); ++i) {
       if (expected[i] >= 0 && bytes[i] != expected[i]) return false;
     }
@@ -162,7 +161,7 @@ std::optional<Answer> AnswerParser::take_tcp() {
       const auto other = other_within(kTcpHeader + length);
       is_torn_ = other == Within::header;
       doubtful_ = is_torn_ ? std::nullopt : std::optional(Answer{words_from(body.subspan(3))});
-      return other == Within::nothing ? end() : std::nullopt;
+      return is_torn_ || (wary_ && other == Within::beginning) ? std::nullopt : end();
     }
     drop(kTcpHeader + length);  // a late answer to an earlier request, or to nobody
   }

@@ -66,9 +66,11 @@ struct Answer {
 /// an answer that had been given up, an answer to somebody else.
 class AnswerParser {
  public:
-  /// transaction, asked: over TCP, the number of this request, and all that was asked lately.
-  AnswerParser(Framing framing, ReadRequest request, std::uint16_t transaction = 0, const Asked* asked = nullptr)
-      : framing_(framing), request_(request), transaction_(transaction), asked_(asked) {}
+  /// transaction, asked: over TCP, the number of this request, and all that was asked lately. wary: an answer that ends
+  /// in what may be the beginning of another one waits for more.
+  AnswerParser(Framing framing, ReadRequest request, std::uint16_t transaction = 0, const Asked* asked = nullptr,
+               bool wary = true)
+      : framing_(framing), request_(request), transaction_(transaction), asked_(asked), wary_(wary) {}
 
   /// Takes more bytes; the answer once it is whole.
   std::optional<Answer> take(std::span<const std::uint8_t> bytes);
@@ -93,6 +95,7 @@ class AnswerParser {
   ReadRequest request_;
   std::uint16_t transaction_;
   const Asked* asked_;
+  bool wary_;
   Bytes waiting_;
   std::optional<Answer> doubtful_;
   bool is_torn_ = false;

@@ -16,6 +16,7 @@ constexpr auto kBetweenBytes = 250ms;  // what adapters and serial servers may h
 constexpr auto kLongestAnswer = 10s;   // however it drips
 constexpr auto kLateAnswers = 5s;      // how long an answer that was given up may still come,
 constexpr auto kLatestAnswers = 60s;   // at most: three times as late as the latest one seen
+constexpr auto kWary = 60s;            // after which an answer that goes on as another one is not waited for
 constexpr int kBitsPerByte = 11;
 
 std::string_view name_of_exception(int code) {
@@ -75,7 +76,7 @@ class FramedLink final : public Link {
     const auto sent = clock_.monotonic();
     if (auto written = port_->write(frame); !written) return std::unexpected(written.error());
     if (!is_rtu) asked_.note(transaction_, request);
-    AnswerParser parser(address_.framing(), request, transaction_, &asked_);
+    AnswerParser parser(address_.framing(), request, transaction_, &asked_, sent < wary_until_);
     auto deadline = sent + timeout_ + transmission_time(frame.size());
     const auto latest = deadline + kLongestAnswer;
     while (true) {
@@ -83,6 +84,7 @@ class FramedLink final : public Link {
       if (!bytes) return std::unexpected(bytes.error());
       last_byte_ = clock_.monotonic();
       const auto answer = bytes->empty() ? parser.end() : parser.take(*bytes);
+      if (parser.thrown_away() > 0) wary_until_ = last_byte_ + kWary;
       if (answer) return accept(request, *answer, sent);
       if (bytes->empty()) break;
       // What has begun may go on, byte by byte if it must. Without a checksum it has to go on at once.
@@ -123,6 +125,7 @@ class FramedLink final : public Link {
   }
 
   void give_up(const ReadRequest& request, Instant sent, bool is_torn) {
+    wary_until_ = clock_.monotonic() + kWary;
     if (address_.framing() == Framing::rtu) {
       given_up_.push_back({request, sent, clock_.monotonic() + patience()});
     } else if (is_torn) {
@@ -146,6 +149,7 @@ class FramedLink final : public Link {
       if (!bytes) return std::unexpected(bytes.error());
       if (bytes->empty()) return {};
       last_byte_ = clock_.monotonic();
+      wary_until_ = last_byte_ + kWary;
       if (!given_up_.empty()) lateness_ = std::max<Instant::duration>(lateness_, last_byte_ - given_up_.front().sent);
     }
   }
@@ -179,6 +183,7 @@ class FramedLink final : public Link {
   Instant last_byte_{};
   std::vector<GivenUp> given_up_;  ///< Over RTU.
   Asked asked_;                    ///< Over TCP.
+  Instant wary_until_{};           ///< Answers have come late, twice, or not at all.
   Instant::duration lateness_{};   ///< How late the latest answer was.
 };
 
