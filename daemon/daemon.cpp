@@ -135,7 +135,7 @@ void Daemon::apply(Settings settings) {
           return;
         }
         pipeline.set_rules(pipeline.store().rules());
-        pipeline.set_topics(fresh->pipeline.topics);
+        pipeline.set_subscriptions(fresh->pipeline.subscriptions);
       },
       std::chrono::seconds{30});
   if (!taken) log::error("the pipeline is busy; devices and rules are taken over as soon as it is not");

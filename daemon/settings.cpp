@@ -177,7 +177,9 @@ Settings load_settings(const std::string& path, bool must_exist) {
   require_unique(root, "rules", settings.rules, [](const auto& rule) { return rule.name; });
   add_meters(root, settings);
   for (const auto& connection : settings.connections) {
-    for (const auto& topic : connection.topics) settings.pipeline.topics.push_back(topic);
+    const auto& wanted = connection.subscriptions;
+    auto& all = settings.pipeline.subscriptions;
+    all.insert(all.end(), wanted.begin(), wanted.end());
   }
   return settings;
 }

@@ -5,17 +5,18 @@
 #include <vector>
 
 #include "config/table.h"
+#include "drivers/mqtt/subscription.h"
 
 namespace wattd::pipeline {
 
 /// How groups are cut and how much may wait.
 struct Options {
-  std::chrono::milliseconds commit_interval{1000};         ///< What an unrepeatable reading can lose to a power cut.
-  std::size_t max_group = 10'000;                          ///< Readings in one transaction.
-  std::size_t intake_capacity = 20'000;                    ///< Messages and readings waiting to be looked at.
-  std::chrono::minutes max_ahead{5};                       ///< A device's stamp further in the future is a dead letter.
-  std::chrono::days raw_retention{90};                     ///< So is one older than this.
-  std::vector<std::string> topics{"devices/+/telemetry"};  ///< Filters whose first + is the device's id.
+  std::chrono::milliseconds commit_interval{1000};  ///< What an unrepeatable reading can lose to a power cut.
+  std::size_t max_group = 10'000;                   ///< Readings in one transaction.
+  std::size_t intake_capacity = 20'000;             ///< Messages and readings waiting to be looked at.
+  std::chrono::minutes max_ahead{5};                ///< A device's stamp further in the future is a dead letter.
+  std::chrono::days raw_retention{90};              ///< So is one older than this.
+  std::vector<drivers::mqtt::Subscription> subscriptions{{"devices/+/telemetry"}};  ///< How messages are read.
 };
 
 /// Reads [pipeline]. Errors: throws config::ConfigError.

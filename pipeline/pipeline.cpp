@@ -26,6 +26,7 @@ Pipeline::Pipeline(Options options, storage::Store& store, Registry& registry, c
       store_(store),
       registry_(registry),
       clock_(clock),
+      reader_(options_.subscriptions),
       redeliveries_(store.recent_receipts(RedeliveryFilter::kKept)),
       tokens_at_(clock.monotonic()),
       usage_(store.usage()) {

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "drivers/intake.h"
-#include "drivers/mqtt/payload.h"
+#include "drivers/mqtt/dialect.h"
 #include "pipeline/options.h"
 #include "pipeline/redelivery.h"
 #include "pipeline/registry.h"
@@ -92,7 +92,9 @@ class Pipeline final : public drivers::Intake {
   void set_aside(DeadLetter letter);
   /// Writes an alert that a person changed, on top of what the open group holds of it.
   Result<Alert> change_alert(Alert alert, const std::function<void(Alert&)>& change);
-  void set_topics(std::vector<std::string> filters) { options_.topics = std::move(filters); }
+  void set_subscriptions(std::vector<drivers::mqtt::Subscription> all) {
+    reader_ = drivers::mqtt::TopicReader(std::move(all));
+  }
 
   const Counts& counts() const { return counts_; }
   const Progress& progress() const { return progress_; }
@@ -118,9 +120,7 @@ class Pipeline final : public drivers::Intake {
   std::vector<Entry> take_waiting(std::vector<Change>& changes);
   void process(Entry& entry);
   void process_message(Message message, std::int64_t replayed_id);
-  /// The device that a topic names, by the first filter that fits it.
-  std::optional<std::string_view> device_in(std::string_view topic) const;
-  Result<Reading> decode(const Message& message, Rejection& reason);
+  Result<std::vector<Reading>> decode(const Message& message, Rejection& reason);
   Result<void> admit(Reading& reading, bool has_stamp, Quality received_quality, Rejection& reason);
   Result<void> check_stamp(const Reading& reading, Quality received_quality) const;
   void follow_clock();
@@ -139,8 +139,8 @@ class Pipeline final : public drivers::Intake {
   Registry& registry_;
   const Clock& clock_;
   rules::Engine engine_;
+  drivers::mqtt::TopicReader reader_;
   RedeliveryFilter redeliveries_;
-  drivers::mqtt::PayloadDecoder decoder_;
   std::atomic<Listener*> listener_{nullptr};
   Counts counts_;
   Progress progress_;

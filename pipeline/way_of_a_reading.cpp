@@ -46,38 +46,34 @@ void Pipeline::process_message(Message message, std::int64_t replayed_id) {
     counts_.received += 1;
   }
   Rejection reason = Rejection::parse_error;
-  auto reading = decode(message, reason);
-  if (!reading) return reject(std::move(message), reason, reading.error().message, replayed_id);
+  auto readings = decode(message, reason);
+  if (!readings) return reject(std::move(message), reason, readings.error().message, replayed_id);
   if (replayed_id != 0) group_.replayed.push_back(replayed_id);
-  accept(std::move(*reading));
+  for (auto& reading : *readings) accept(std::move(reading));
 }
 
-std::optional<std::string_view> Pipeline::device_in(std::string_view topic) const {
-  for (const auto& filter : options_.topics) {
-    if (const auto device = drivers::mqtt::device_in_topic(filter, topic)) return device;
-  }
-  return std::nullopt;
-}
-
-Result<Reading> Pipeline::decode(const Message& message, Rejection& reason) {
+/// All that a message says, or nothing of it.
+Result<std::vector<Reading>> Pipeline::decode(const Message& message, Rejection& reason) {
   if (message.payload.size() > kMaxPayload) {
     return fail(ErrorKind::permanent,
                 fmt::format("the payload has more than {} bytes; only its beginning is kept", kMaxPayload));
   }
-  auto decoded = decoder_.decode(message.payload);
+  auto decoded = reader_.decode(message);
   if (!decoded) return std::unexpected(decoded.error());
-  auto& reading = decoded->reading;
-  const auto in_topic = device_in(message.topic);
-  if (reading.device_id.empty() && in_topic) reading.device_id = *in_topic;
-  if (in_topic && reading.device_id != *in_topic) {
-    reason = Rejection::validation_error;
-    return fail(ErrorKind::permanent,
-                fmt::format("device_id is {:?}; expected {:?} as in the topic", reading.device_id, *in_topic));
+  const auto in_topic = reader_.device_in(message.topic);
+  std::vector<Reading> readings;
+  for (auto& [reading, has_stamp] : *decoded) {
+    if (in_topic && reading.device_id != *in_topic) {
+      reason = Rejection::validation_error;
+      return fail(ErrorKind::permanent,
+                  fmt::format("device_id is {:?}; expected {:?} as in the topic", reading.device_id, *in_topic));
+    }
+    reading.received = message.received;
+    if (auto admitted = admit(reading, has_stamp, message.received_quality, reason); !admitted)
+      return std::unexpected(admitted.error());
+    readings.push_back(std::move(reading));
   }
-  reading.received = message.received;
-  if (auto admitted = admit(reading, decoded->has_stamp, message.received_quality, reason); !admitted)
-    return std::unexpected(admitted.error());
-  return std::move(reading);
+  return readings;
 }
 
 Result<void> Pipeline::admit(Reading& reading, bool has_stamp, Quality received_quality, Rejection& reason) {
@@ -154,9 +150,7 @@ void Pipeline::accept(Reading reading) {
 }
 
 void Pipeline::reject(Message message, Rejection reason, std::string detail, std::int64_t replayed_id) {
-  if (const auto in_topic = device_in(message.topic)) {
-    registry_.note_rejected(std::string(*in_topic));
-  }
+  if (const auto in_topic = reader_.device_in(message.topic)) registry_.note_rejected(*in_topic);
   if (replayed_id != 0) {
     log::notice(fmt::format("dead letter {} was refused again: {}", replayed_id, detail));
     return;

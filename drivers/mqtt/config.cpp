@@ -1,7 +1,5 @@
 #include "drivers/mqtt/connection.h"
 
-#include <mosquitto.h>
-
 namespace wattd::drivers::mqtt {
 
 ConnectionConfig parse_connection(const config::Table& table) {
@@ -17,13 +15,7 @@ ConnectionConfig parse_connection(const config::Table& table) {
   if (connection.username.empty() && table.has("password")) {
     throw config::ConfigError(table.origin() + ": a password needs a username beside it");
   }
-  if (table.has("topics")) connection.topics = table.texts("topics");
-  if (connection.topics.empty()) table.fail("topics", "expected at least one topic");
-  for (const auto& topic : connection.topics) {
-    if (mosquitto_sub_topic_check(topic.c_str()) != MOSQ_ERR_SUCCESS) {
-      table.fail("topics", "\"" + topic + "\" is not a topic filter: + and # stand for whole levels, # only last");
-    }
-  }
+  connection.subscriptions = parse_subscriptions(table);
   connection.window = static_cast<int>(table.integer("window", 1, 4096, connection.window));
   connection.keepalive = std::chrono::duration_cast<std::chrono::seconds>(table.duration("keepalive", 5s, 1h, 30s));
   const auto tls = table.table("tls");

@@ -40,14 +40,14 @@ struct Connection::Callbacks {
       return;
     }
     connection.accepted_ = true;
-    connection.unanswered_subscriptions_ = connection.config_.topics.size();
+    connection.unanswered_subscriptions_ = connection.config_.subscriptions.size();
     connection.resumed_ = (flags & 1) != 0;
     connection.counts_.connects += 1;
     log::notice(fmt::format("{}: connected to {}:{}{}", connection.config_.id, connection.config_.host,
                             connection.config_.port, (flags & 1) != 0 ? ", the session goes on" : ", a new session"),
                 {{"SOURCE", connection.config_.id}});
-    for (const auto& topic : connection.config_.topics) {
-      mosquitto_subscribe(connection.client_.get(), nullptr, topic.c_str(), 1);
+    for (const auto& wanted : connection.config_.subscriptions) {
+      mosquitto_subscribe(connection.client_.get(), nullptr, wanted.filter.c_str(), 1);
     }
   }
 
@@ -182,13 +182,8 @@ void Connection::run(const std::stop_token& stop) {
 
 bool Connection::wants(const char* topic) const {
   // A persistent session goes on delivering what an earlier configuration had subscribed to.
-  return std::ranges::any_of(config_.topics, [topic](const std::string& filter) {
-    const bool shared = filter.starts_with("$share/");
-    const auto start = shared ? filter.find('/', sizeof "$share/") + 1 : 0;
-    bool matches = false;
-    mosquitto_topic_matches_sub(filter.c_str() + start, topic, &matches);
-    return matches;
-  });
+  return std::ranges::any_of(config_.subscriptions,
+                             [topic](const Subscription& wanted) { return matches(wanted.filter, topic); });
 }
 
 void Connection::hand_over() {

@@ -10,6 +10,7 @@
 
 #include "config/table.h"
 #include "drivers/intake.h"
+#include "drivers/mqtt/subscription.h"
 #include "telemetry/clock.h"
 #include "telemetry/progress.h"
 
@@ -25,7 +26,7 @@ struct ConnectionConfig {
   std::string client_id;
   std::string username;
   std::string password;
-  std::vector<std::string> topics{"devices/+/telemetry"};
+  std::vector<Subscription> subscriptions{{"devices/+/telemetry"}};
   int window = 20;  ///< The broker's in-flight window (mosquitto: max_inflight_messages).
   std::chrono::seconds keepalive{30};
   std::string ca_file, cert_file, key_file;  ///< TLS when `ca_file` is set.

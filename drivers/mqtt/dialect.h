@@ -1,0 +1,70 @@
+#pragma once
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "drivers/mqtt/payload.h"
+#include "drivers/mqtt/subscription.h"
+#include "telemetry/message.h"
+
+namespace wattd::drivers::mqtt {
+
+/// How one kind of publisher speaks. Threads: one.
+class Dialect {
+ public:
+  virtual ~Dialect() = default;
+  /// What a message says, each device's reading by itself; nothing where it says something that is no telemetry.
+  /// Errors: permanent, with what is wrong and where.
+  virtual Result<std::vector<Decoded>> decode(std::string_view topic, std::string_view payload) = 0;
+  /// Whose message it is, as far as the topic tells.
+  virtual std::optional<std::string> device_in(std::string_view topic) const = 0;
+};
+
+/// What most messages say: one reading, unless it has no fields.
+inline std::vector<Decoded> only(Decoded decoded) {
+  std::vector<Decoded> all;
+  if (!decoded.reading.fields.empty()) all.push_back(std::move(decoded));
+  return all;
+}
+inline std::vector<Decoded> nothing() { return {}; }
+
+/// A kind of publisher that is known out of the box.
+struct Publisher {
+  std::string_view name;
+  std::vector<std::string_view> filters;
+  std::unique_ptr<Dialect> (*make)();
+};
+const std::vector<Publisher>& publishers();
+
+std::unique_ptr<Dialect> plain(std::string filter);
+std::unique_ptr<Dialect> mapped(Mapping mapping);
+std::unique_ptr<Dialect> tasmota();
+std::unique_ptr<Dialect> shelly_gen1();
+std::unique_ptr<Dialect> shelly();
+std::unique_ptr<Dialect> zigbee2mqtt();
+std::unique_ptr<Dialect> wirenboard();
+std::unique_ptr<Dialect> openwb();
+
+/// Reads messages in the dialect of the first subscription that their topic fits. Threads: one.
+class TopicReader {
+ public:
+  explicit TopicReader(std::vector<Subscription> subscriptions);
+
+  Result<std::vector<Decoded>> decode(const Message& message);
+  std::optional<std::string> device_in(const std::string& topic) const;
+
+ private:
+  struct Entry {
+    std::string filter;
+    std::unique_ptr<Dialect> dialect;
+  };
+  Dialect* dialect_of(const std::string& topic) const;
+
+  std::vector<Entry> entries_;
+  std::unique_ptr<Dialect> fallback_;  ///< For what was subscribed to before.
+};
+
+}  // namespace wattd::drivers::mqtt
