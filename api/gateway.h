@@ -48,6 +48,11 @@ class Gateway {
  public:
   virtual ~Gateway() = default;
   virtual Overview overview() const = 0;
+  /// Reads registers on a bus, between two turns of its meters. Errors: as of drivers::modbus::Bus::ask; permanent for
+  /// a bus that is not there.
+  virtual Result<std::vector<std::uint16_t>> ask_meter(const std::string& bus,
+                                                       const drivers::modbus::ReadRequest& request,
+                                                       std::chrono::milliseconds timeout) const = 0;
 };
 
 }  // namespace wattd::api

@@ -46,18 +46,30 @@ bool is_under(const std::string& path, std::string_view prefix) {
   return path == prefix || (path.starts_with(prefix) && path[prefix.size()] == '/');
 }
 
-/// Who acknowledges, from `{"acknowledged_by": "who"}`.
-std::string name_in(const std::string& body) {
+/// The object in a body; null when there is none.
+Json::Value object_in(const std::string& body) {
   Json::CharReaderBuilder strict;
   Json::CharReaderBuilder::strictMode(&strict.settings_);
   const std::unique_ptr<Json::CharReader> parser(strict.newCharReader());
   Json::Value json;
   std::string problem;
   const bool valid = parser->parse(body.data(), body.data() + body.size(), &json, &problem);
-  if (!valid || !json.isObject() || !json["acknowledged_by"].isString() || json["acknowledged_by"].asString().empty()) {
+  return valid && json.isObject() ? json : Json::Value();
+}
+
+/// Who acknowledges, from `{"acknowledged_by": "who"}`.
+std::string name_in(const std::string& body) {
+  const auto json = object_in(body);
+  if (!json["acknowledged_by"].isString() || json["acknowledged_by"].asString().empty()) {
     throw BadParameter{"the body is not {\"acknowledged_by\": \"who\"}"};
   }
   return json["acknowledged_by"].asString();
+}
+
+int whole_in(const Json::Value& json, const char* name, int least, int most) {
+  if (!json[name].isInt() || json[name].asInt() < least || json[name].asInt() > most)
+    throw BadParameter{fmt::format("{} is not a whole number from {} to {}", name, least, most)};
+  return json[name].asInt();
 }
 
 }  // namespace
@@ -107,6 +119,12 @@ Response Routes::answer(const Request& request) try {
     if (get && rest.empty()) return alerts(request);
     if (request.method == "PATCH" && rest.size() == 2) return change_alert(request, rest[0], rest[1]);
   }
+  constexpr std::string_view kBuses = "/api/v1/buses/";
+  constexpr std::string_view kRead = "/read";
+  // A bus may be called after its device, slashes included.
+  if (request.method == "POST" && path.starts_with(kBuses) && path.ends_with(kRead) &&
+      path.size() > kBuses.size() + kRead.size())
+    return read_registers(request, path.substr(kBuses.size(), path.size() - kBuses.size() - kRead.size()));
   if (is_under(path, "/api/v1/dead-letters")) {
     const auto rest = rest_of(path, "/api/v1/dead-letters");
     if (get && rest.empty()) return dead_letters(request);
@@ -130,6 +148,23 @@ Response Routes::ready() const {
     json["checks"]["mqtt:" + connection.id] = connection.connected ? "connected" : connection.last_error;
   }
   return {.status = problem.empty() && alive ? 200u : 503u, .body = write(json)};
+}
+
+Response Routes::read_registers(const Request& request, const std::string& bus) const {
+  const auto json = object_in(request.body);
+  const drivers::modbus::ReadRequest asked{whole_in(json, "unit", 1, 255), whole_in(json, "function", 3, 4),
+                                           whole_in(json, "address", 0, 65'535), whole_in(json, "count", 1, 125)};
+  const std::chrono::milliseconds timeout{whole_in(json, "timeout_ms", 20, 2000)};
+  const auto words = gateway_.ask_meter(bus, asked, timeout);
+  if (!words) {
+    const auto kind = words.error().kind;
+    const auto* code = kind == ErrorKind::retry ? "SILENT" : kind == ErrorKind::unsupported ? "UNSUPPORTED" : "REFUSED";
+    return error_response(502, code, words.error().message);
+  }
+  Json::Value answer;
+  answer["words"] = Json::arrayValue;
+  for (const auto word : *words) answer["words"].append(word);
+  return ok(envelope(std::move(answer)));
 }
 
 Response Routes::status() const { return ok(envelope(to_json(gateway_.overview(), pipeline_, clock_.now()))); }

@@ -106,7 +106,12 @@ Result<Json::Value> Client::request(const char* method, const std::string& targe
   auto json = parse_json(*answer);
   if (!json) return json;
   if (status / 100 == 2 || !json->isMember("error")) return json;
-  return fail(ErrorKind::permanent, (*json)["error"]["message"].asString());
+  const auto& error = (*json)["error"];
+  const auto code = error["code"].asString();
+  const auto kind = code == "SILENT"        ? ErrorKind::retry
+                    : code == "UNSUPPORTED" ? ErrorKind::unsupported
+                                            : ErrorKind::permanent;
+  return fail(kind, error["message"].asString());
 }
 
 Result<void> Client::stream(const std::string& target, const std::function<bool(std::string_view)>& line) {

@@ -1,5 +1,6 @@
 #include "cli/command_line.h"
 
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -96,6 +97,29 @@ void add_dead_letter_commands(CLI::App& app, Choices& choices, Action& chosen) {
   replay->add_flag("--all", choices.all, "Every one not replayed yet, oldest first, at most 1000");
 }
 
+/// Where the line is and how it is spoken to.
+void add_line_options(CLI::App& command, MeterTarget& target, int timeout_ms, bool through_daemon) {
+  auto* line = command.add_option_group("line", "Where the meters are")->fallthrough();
+  auto* tcp = line->add_option("--tcp", target.tcp, "host[:port] of a Modbus TCP meter or gateway");
+  line->add_option("--serial", target.serial, "Serial device of an RTU line");
+  if (through_daemon)
+    line->add_option("--bus", target.bus, "A bus of the running daemon, which asks between two turns of its own");
+  line->require_option(1);
+  command
+      .add_flag("--rtu-over-tcp", target.rtu_over_tcp, "Serial frames on the TCP connection, as serial servers speak")
+      ->needs(tcp);
+  command.add_option("--baud", target.baud, "Of the serial line (9600)");
+  command.add_option("--parity", target.parity, "none, even or odd (none)")
+      ->check(CLI::IsMember({"none", "even", "odd"}));
+  command.add_option("--stop-bits", target.stop_bits, "1 or 2 (1)")->check(CLI::Range(1, 2));
+  auto* timeout =
+      command.add_option("--timeout", target.timeout_ms, fmt::format("For the first byte, in ms ({})", timeout_ms))
+          ->check(CLI::Range(50, through_daemon ? 2000 : 30000));
+  command.preparse_callback([timeout, &target, timeout_ms](std::size_t) {
+    if (timeout->count() == 0) target.timeout_ms = timeout_ms;
+  });
+}
+
 void add_meter_commands(CLI::App& app, Choices& choices, Action& chosen) {
   auto* meter = app.add_subcommand("meter", "Meters on Modbus, read directly");
   meter->require_subcommand(1)->fallthrough();
@@ -107,12 +131,15 @@ void add_meter_commands(CLI::App& app, Choices& choices, Action& chosen) {
                       [](Context& context, const Choices& c) { return explain_meter(context, c.meter); });
   auto* profiles = add(*meter, "profiles", "The profiles there are", chosen,
                        [](Context& context, const Choices& c) { return list_meter_profiles(context, c.meter); });
+  auto* scan = add(*meter, "scan", "Look which meters are on a line; reads only", chosen,
+                   [](Context& context, const Choices& c) { return scan_meters(context, c.meter); });
+  auto* probe = add(*meter, "probe", "Find out how a line wants to be spoken to; reads only", chosen,
+                    [](Context& context, const Choices& c) { return probe_line(context, c.meter); });
   for (auto* command : {read, explain}) {
     command->add_option("profile", target.profile, "As in wattctl meter profiles")->required();
-    command->add_option("--baud", target.baud, "Of the serial line (9600)");
     command->add_flag("--experimental", target.experimental, "Rows known from one source only, too");
   }
-  for (auto* command : {read, explain, profiles}) {
+  for (auto* command : {read, explain, profiles, scan}) {
     command->add_option_function<std::string>(
         "--profiles",
         [&target](const std::string& path) {
@@ -120,19 +147,13 @@ void add_meter_commands(CLI::App& app, Choices& choices, Action& chosen) {
         },
         "A directory of profiles to look in first");
   }
-  auto* tcp = read->add_option("--tcp", target.tcp, "host[:port] of a Modbus TCP meter or gateway");
-  auto* serial = read->add_option("--serial", target.serial, "Serial device of an RTU line")->excludes(tcp);
-  read->callback([tcp, serial, &chosen] {
-    if (tcp->count() + serial->count() == 0) throw CLI::RequiredError("--tcp or --serial");
-    chosen = [](Context& context, const Choices& c) { return read_meter(context, c.meter); };
-  });
-  read->add_flag("--rtu-over-tcp", target.rtu_over_tcp, "Serial frames on the TCP connection, as serial servers speak")
-      ->needs(tcp);
-  read->add_option("--parity", target.parity, "none, even or odd (none)")
-      ->check(CLI::IsMember({"none", "even", "odd"}));
-  read->add_option("--stop-bits", target.stop_bits, "1 or 2 (1)")->check(CLI::Range(1, 2));
-  read->add_option("--unit", target.unit, "Unit id (1)")->check(CLI::Range(1, 255));
-  read->add_option("--timeout", target.timeout_ms, "For the first byte, in ms (1000)")->check(CLI::Range(50, 30000));
+  explain->add_option("--baud", target.baud, "Of the serial line (9600)");
+  scan->add_option("--units", target.units, "To ask, such as 1-10,247 (1-247)");
+  for (auto* command : {read, probe})
+    command->add_option("--unit", target.unit, "Unit id (1)")->check(CLI::Range(1, 255));
+  add_line_options(*read, target, 1000, true);
+  add_line_options(*scan, target, 250, true);
+  add_line_options(*probe, target, 250, false);
 }
 
 void add_database_commands(CLI::App& app, Choices& choices, Action& chosen) {

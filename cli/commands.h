@@ -61,6 +61,7 @@ struct MeterTarget {
   std::string profile;
   std::string tcp;     ///< host[:port].
   std::string serial;  ///< Device.
+  std::string bus;     ///< Of the running daemon, which asks for us.
   int baud = 9600;
   std::string parity = "none";
   int stop_bits = 1;
@@ -68,9 +69,12 @@ struct MeterTarget {
   int timeout_ms = 1000;
   bool rtu_over_tcp = false;
   bool experimental = false;
+  std::string units = "1-247";  ///< To scan, such as 1-10,247.
   std::vector<std::string> profile_directories;
 };
 int read_meter(Context& context, const MeterTarget& target);
+int scan_meters(Context& context, const MeterTarget& target);
+int probe_line(Context& context, const MeterTarget& target);
 int explain_meter(Context& context, const MeterTarget& target);
 int list_meter_profiles(Context& context, const MeterTarget& target);
 

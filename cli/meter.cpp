@@ -1,15 +1,14 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include "cli/commands.h"
-#include "drivers/modbus/link.h"
+#include "cli/meter_target.h"
+#include "cli/remote_link.h"
 #include "drivers/modbus/plan.h"
 #include "drivers/modbus/sunspec.h"
 #include "telemetry/clock.h"
 #include "telemetry/time.h"
 
 namespace wattd::cli {
-namespace {
 
 using namespace drivers::modbus;
 
@@ -26,6 +25,13 @@ Address address_of(const MeterTarget& target) {
   address.rtu_over_tcp = target.rtu_over_tcp;
   return address;
 }
+
+std::unique_ptr<Link> link_to(Context& context, const MeterTarget& target, const Clock& clock) {
+  if (target.bus.empty()) return open_link(address_of(target), clock);
+  return std::make_unique<RemoteLink>(context.client, target.bus, std::chrono::milliseconds{target.timeout_ms});
+}
+
+namespace {
 
 std::string words_text(std::span<const std::uint16_t> words) {
   std::vector<std::string> texts;
@@ -87,7 +93,7 @@ int read_meter(Context& context, const MeterTarget& target) {
   try {
     const auto profile = load_profile(target.profile, target.profile_directories);
     const SystemClock clock;
-    const auto link = open_link(address_of(target), clock);
+    const auto link = link_to(context, target, clock);
     Table table({"MEASURAND", "VALUE", "UNIT", "ADDRESS", "WORDS", ""});
     Json::Value json(Json::arrayValue);
     int failures = 0;
@@ -96,6 +102,9 @@ int read_meter(Context& context, const MeterTarget& target) {
     for (const auto& request : plan(profile, Rows::all, target.experimental)) {
       read_into(*link, {target.unit, *base}, request, table, json, failures);
     }
+    // The same reason a hundred times helps nobody.
+    if (failures > 0 && failures == static_cast<int>(json.size()))
+      return complain({ErrorKind::retry, json[0]["error"].asString()});
     if (context.format == Format::json) print_json(json);
     else context.format == Format::csv ? table.print_csv() : table.print();
     return failures == 0 ? 0 : 1;

@@ -169,6 +169,18 @@ api::Overview Daemon::overview() const {
   return overview;
 }
 
+Result<std::vector<std::uint16_t>> Daemon::ask_meter(const std::string& bus,
+                                                     const drivers::modbus::ReadRequest& request,
+                                                     std::chrono::milliseconds timeout) const {
+  std::shared_ptr<drivers::modbus::Bus> asked;
+  {
+    const std::scoped_lock lock(mutex_);
+    if (sources_) asked = sources_->bus(bus);
+  }
+  if (!asked) return fail(ErrorKind::permanent, fmt::format("there is no bus {:?}; wattctl status names them", bus));
+  return asked->ask(request, timeout, timeout + std::chrono::seconds{3});
+}
+
 void Daemon::on_committed(const std::shared_ptr<const pipeline::Committed>& group) noexcept {
   server_.on_committed(group);
   const std::scoped_lock lock(mutex_);

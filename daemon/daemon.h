@@ -37,6 +37,8 @@ class Daemon final : public api::Gateway, public pipeline::Listener {
   bool makes_progress(std::chrono::nanoseconds within) const { return pipeline_.progress().silence() < within; }
 
   api::Overview overview() const override;
+  Result<std::vector<std::uint16_t>> ask_meter(const std::string& bus, const drivers::modbus::ReadRequest& request,
+                                               std::chrono::milliseconds timeout) const override;
   void on_committed(const std::shared_ptr<const pipeline::Committed>& group) noexcept override;
 
  private:

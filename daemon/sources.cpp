@@ -15,7 +15,7 @@ Sources::Sources(const Settings& settings, const std::string& gateway_id, driver
   for (const auto& config : settings.buses) {
     for (auto& part : drivers::modbus::split_connections(config)) {
       auto link = drivers::modbus::open_link(part.address, clock);
-      buses_.push_back(std::make_unique<drivers::modbus::Bus>(std::move(part), std::move(link), intake, clock));
+      buses_.push_back(std::make_shared<drivers::modbus::Bus>(std::move(part), std::move(link), intake, clock));
     }
   }
   for (const auto& connection : connections_) {
@@ -56,6 +56,11 @@ std::vector<api::BusStatus> Sources::buses() const {
   std::vector<api::BusStatus> list;
   for (const auto& bus : buses_) list.push_back({bus->config().id, bus->config().address.text(), bus->health()});
   return list;
+}
+
+std::shared_ptr<drivers::modbus::Bus> Sources::bus(const std::string& id) const {
+  const auto found = std::ranges::find(buses_, id, [](const auto& bus) { return bus->config().id; });
+  return found == buses_.end() ? nullptr : *found;
 }
 
 }  // namespace wattd::daemon

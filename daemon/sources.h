@@ -19,10 +19,12 @@ class Sources {
 
   std::vector<api::ConnectionStatus> connections() const;
   std::vector<api::BusStatus> buses() const;
+  /// None when there is no such bus.
+  std::shared_ptr<drivers::modbus::Bus> bus(const std::string& id) const;
 
  private:
   std::vector<std::unique_ptr<drivers::mqtt::Connection>> connections_;
-  std::vector<std::unique_ptr<drivers::modbus::Bus>> buses_;
+  std::vector<std::shared_ptr<drivers::modbus::Bus>> buses_;
   std::vector<std::jthread> threads_;  ///< Last, so that they end before what they use.
 };
 

@@ -140,10 +140,46 @@ Instant Bus::step(Instant now) {
 void Bus::run(const std::stop_token& stop) {
   while (!stop.stop_requested()) {
     const auto next = step(clock_.monotonic());
-    if (next <= clock_.monotonic()) continue;
+    if (answer_one() || next <= clock_.monotonic()) continue;
     std::unique_lock lock(mutex_);
-    wake_.wait_until(lock, stop, next, [] { return false; });
+    wake_.wait_until(lock, stop, next, [this] { return !questions_.empty(); });
   }
+}
+
+Result<std::vector<std::uint16_t>> Bus::ask(const ReadRequest& request, std::chrono::milliseconds timeout,
+                                            std::chrono::milliseconds patience) {
+  const auto question = std::make_shared<Question>(request, timeout);
+  auto answer = question->answer.get_future();
+  {
+    const std::scoped_lock lock(mutex_);
+    questions_.push_back(question);
+  }
+  wake_.notify_all();
+  if (answer.wait_for(patience) == std::future_status::ready) return answer.get();
+  const std::scoped_lock lock(mutex_);
+  std::erase(questions_, question);
+  return fail(ErrorKind::retry,
+              fmt::format("the bus {} had no time for it within {} ms", config_.id, patience.count()));
+}
+
+bool Bus::answer_one() {
+  std::shared_ptr<Question> question;
+  {
+    const std::scoped_lock lock(mutex_);
+    if (questions_.empty()) return false;
+    question = questions_.front();
+    questions_.pop_front();
+  }
+  const auto& [unit, function, address, count] = question->request;
+  const auto began = clock_.monotonic();
+  link_->set_timeout(question->timeout);
+  if (const auto free = link_->free_at(question->request); free > began) {
+    question->answer.set_value(fail(ErrorKind::retry, "late answers to something else may still come"));
+    return true;
+  }
+  question->answer.set_value(link_->read(unit, function, address, count));
+  schedule_.used(clock_.monotonic() - began, clock_.monotonic());
+  return true;
 }
 
 void Bus::turn(const Schedule::Turn& turn, Instant now) {

@@ -1,7 +1,9 @@
 #pragma once
 #include <atomic>
 #include <condition_variable>
+#include <deque>
 #include <functional>
+#include <future>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -74,6 +76,10 @@ class Bus {
   void run(const std::stop_token& stop);
 
   BusHealth health() const;
+  /// Reads registers for somebody else, between two turns of the meters. Threads: any but the bus's own.
+  /// Errors: as of Link::read; retry also when the bus had no time within `patience`.
+  Result<std::vector<std::uint16_t>> ask(const ReadRequest& request, std::chrono::milliseconds timeout,
+                                         std::chrono::milliseconds patience);
   const BusConfig& config() const { return config_; }
 
  private:
@@ -82,6 +88,13 @@ class Bus {
   };
   enum class Outcome { heard, silent, nothing };
 
+  struct Question {
+    ReadRequest request;
+    std::chrono::milliseconds timeout;
+    std::promise<Result<std::vector<std::uint16_t>>> answer;
+  };
+
+  bool answer_one();
   void turn(const Schedule::Turn& turn, Instant now);
   Outcome poll(const Schedule::Turn& turn, Instant now);
   /// Reads a request, splitting it when the meter refuses an address in it.
@@ -117,7 +130,8 @@ class Bus {
   int heard_ = 0;  ///< and those that got an answer, be it a refusal.
   mutable std::mutex mutex_;
   std::condition_variable_any wake_;
-  BusHealth health_;  ///< Guarded by mutex_.
+  BusHealth health_;                                 ///< Guarded by mutex_.
+  std::deque<std::shared_ptr<Question>> questions_;  ///< Guarded by mutex_.
 };
 
 }  // namespace wattd::drivers::modbus

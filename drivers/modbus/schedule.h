@@ -38,6 +38,9 @@ class Schedule {
   /// The turn was not made, and holds for nothing.
   void skipped(const Turn& turn, Instant now);
 
+  /// The bus was in use for something else.
+  void used(Instant::duration took, Instant now) { note(took, now); }
+
   bool is_silent(std::size_t meter) const { return meters_[meter].failures > 0; }
   /// The share of the last minute in which the bus was in use, 0 to 1.
   double load(Instant now) const;

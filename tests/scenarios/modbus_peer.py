@@ -1,6 +1,6 @@
 """A Modbus TCP server that is not ours: pymodbus, with register images that are built from meters' published maps.
 
-Run as a program it serves the images of a JSON file: {"unit": {"3": {"address": word}, "4": {…}}}; other registers are 0.
+Run as a program, PORT FILE [tcp|rtu], it serves the images of a JSON file: {"unit": {"3": {"address": word}, "4": {…}}}; other registers are 0.
 """
 import asyncio
 import csv
@@ -23,10 +23,14 @@ def words_of(kind: str, order: str, value) -> list[int]:
     return words[::-1] if order == "little" and not kind.startswith("string") else words
 
 
+USUAL = {"voltage_ll": 400.0, "voltage_l1_l2": 400.0, "voltage_l2_l3": 401.0, "voltage_l3_l1": 399.0, "voltage_l": 230.0, "frequency": 50.0, "current": 12.5,
+         "power_factor": 0.95, "power": 2700.0, "energy": 12345.0, "thd": 2.5}
+
+
 class Image:
     """One meter: its registers and what its rows are to be read as."""
 
-    def __init__(self, path: pathlib.Path, seed: int, base: int = 0):
+    def __init__(self, path: pathlib.Path, seed: int, base: int = 0, as_in_a_plant: bool = False):
         self.tables = {"3": {}, "4": {}}
         self.expected = {}
         chance = random.Random(seed)
@@ -36,7 +40,7 @@ class Image:
             address, table = base + int(row["address"]), self.tables[row["function_code"]]
             if name.startswith("sf_"):
                 continue
-            raw = self.raw(kind, chance)
+            raw = self.usual(name, kind, scale) if as_in_a_plant else self.raw(kind, chance)
             if name.startswith("power_factor") and kind.startswith("float"):
                 raw /= 8192  # beyond one it may stand for something else
             table.update(zip(range(address, address + 200), words_of(kind, row["word_order"], raw)))
@@ -50,6 +54,18 @@ class Image:
                 table[base + register] = exponent & 0xFFFF
                 factor = float(factor) * 10.0 ** exponent
             self.expected[name] = (row["verified"], raw * float(factor))
+
+    @staticmethod
+    def usual(name: str, kind: str, scale: str):
+        """What a meter of a quiet building would say."""
+        if kind.startswith("string"):
+            return "text"[:int(kind[6:])]
+        value = next((value for start, value in USUAL.items() if name.startswith(start)), 1.0)
+        raw = value / float(scale.partition("*10^[+")[0])
+        if kind.startswith("float"):
+            return struct.unpack(">f", struct.pack(">f", raw))[0] if kind == "float32" else raw
+        most = 2 ** (16 * SIZES[kind] - 2)
+        return max(-most, min(most, round(raw)))
 
     @staticmethod
     def raw(kind: str, chance: random.Random):
@@ -76,9 +92,10 @@ def sunspec(path: pathlib.Path, seed: int, model: int) -> Image:
     return image
 
 
-def main(port: int, path: str):
+def main(port: int, path: str, framing: str = "tcp"):
     from pymodbus.datastore import ModbusSequentialDataBlock, ModbusServerContext, ModbusSlaveContext
     from pymodbus.server import StartAsyncTcpServer
+    from pymodbus.transaction import ModbusRtuFramer, ModbusSocketFramer
 
     def block(words: dict) -> ModbusSequentialDataBlock:
         registers = [0] * 65536
@@ -88,8 +105,9 @@ def main(port: int, path: str):
 
     units = {int(unit): ModbusSlaveContext(hr=block(tables["3"]), ir=block(tables["4"]), zero_mode=True)
              for unit, tables in json.loads(pathlib.Path(path).read_text()).items()}
-    asyncio.run(StartAsyncTcpServer(context=ModbusServerContext(slaves=units, single=False), address=("127.0.0.1", port)))
+    asyncio.run(StartAsyncTcpServer(context=ModbusServerContext(slaves=units, single=False), address=("127.0.0.1", port),
+                                    framer=ModbusRtuFramer if framing == "rtu" else ModbusSocketFramer))
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2])
+    main(int(sys.argv[1]), *sys.argv[2:])

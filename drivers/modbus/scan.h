@@ -1,0 +1,61 @@
+#pragma once
+#include <chrono>
+#include <functional>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "drivers/modbus/link.h"
+#include "drivers/modbus/profile.h"
+
+namespace wattd::drivers::modbus {
+
+/// A profile that what a unit says makes sense in.
+struct Candidate {
+  std::string profile;
+  std::vector<std::string> models;
+  bool experimental = false;
+  bool identified = false;                             ///< The unit itself says so (SunSpec).
+  int plausible = 0;                                   ///< Rows whose values are what a plant may have.
+  int idle = 0;                                        ///< Rows that are 0, as many are while nothing runs.
+  int doubtful = 0;                                    ///< Rows that are refused, or whose values no plant has.
+  std::vector<std::pair<std::string, double>> values;  ///< A few, for a person to compare with the display.
+};
+
+/// Finds out what answers at a unit, reading only: no writes, no broadcasts, functions 3 and 4.
+/// Threads: one.
+class Scanner {
+ public:
+  /// pause: before every request, so that a line's other users and slow meters have their rest.
+  Scanner(Link& link, std::vector<Profile> profiles, std::chrono::milliseconds pause)
+      : link_(link), profiles_(std::move(profiles)), pause_(pause) {}
+
+  /// Whether anybody answers at a unit, be it with a refusal. A gateway's word that nobody does counts as silence.
+  /// Errors: retry when the line itself cannot be used.
+  bool is_there(int unit);
+  /// The profiles that fit, the best first; voltage and frequency have to be plausible both. At most `most`.
+  std::vector<Candidate> identify(int unit, std::size_t most);
+  /// What the last request that went unanswered said.
+  const std::string& last_error() const { return last_error_; }
+
+ private:
+  using Words = Result<std::vector<std::uint16_t>>;
+
+  const Words& read(int unit, int function, int address, int count);
+  std::optional<double> value_of(int unit, const Profile& profile, const Register& row, int base);
+  bool may_fit(int unit, const Profile& profile, int base);
+  Candidate judge(int unit, const Profile& profile, int base);
+
+  Link& link_;
+  std::vector<Profile> profiles_;
+  std::chrono::milliseconds pause_;
+  std::map<std::tuple<int, int, int, int>, Words> known_;
+  int silent_in_a_row_ = 0;
+  std::string last_error_;
+};
+
+/// Whether a plant may have such a value of a measurand; nullopt where nobody can tell.
+std::optional<bool> is_plausible(std::string_view measurand, double value);
+
+}  // namespace wattd::drivers::modbus
