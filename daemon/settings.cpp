@@ -168,8 +168,9 @@ Settings load_settings(const std::string& path, bool must_exist) {
   require_unique(root, "mqtt", settings.connections, [](const auto& connection) { return connection.id; });
   require_unique(root, "buses", settings.buses, [](const auto& bus) { return bus.id; });
   for (auto& bus : settings.buses) {
-    auto file = bus.id;
-    std::ranges::replace_if(file, [](unsigned char c) { return !std::isalnum(c) && c != '.'; }, '-');
+    std::string file;
+    for (const unsigned char c : bus.id)
+      file += std::isalnum(c) != 0 ? std::string(1, static_cast<char>(c)) : fmt::format("-{:02x}", c);
     bus.learnt_path = fmt::format("{}/buses/{}.learnt", settings.storage.directory, file);
   }
   require_one_master(root, settings.buses);

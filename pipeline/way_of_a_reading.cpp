@@ -60,7 +60,7 @@ Result<std::vector<Reading>> Pipeline::decode(const Message& message, Rejection&
   }
   auto decoded = reader_.decode(message);
   if (!decoded) return std::unexpected(decoded.error());
-  const auto in_topic = reader_.device_in(message.topic);
+  const auto in_topic = reader_.device_in(message);
   std::vector<Reading> readings;
   for (auto& [reading, has_stamp] : *decoded) {
     if (in_topic && reading.device_id != *in_topic) {
@@ -150,7 +150,7 @@ void Pipeline::accept(Reading reading) {
 }
 
 void Pipeline::reject(Message message, Rejection reason, std::string detail, std::int64_t replayed_id) {
-  if (const auto in_topic = reader_.device_in(message.topic)) registry_.note_rejected(*in_topic);
+  if (const auto in_topic = reader_.device_in(message)) registry_.note_rejected(*in_topic);
   if (replayed_id != 0) {
     log::notice(fmt::format("dead letter {} was refused again: {}", replayed_id, detail));
     return;

@@ -116,7 +116,13 @@ bool Ahead::is_done() const { return is_under_way() && round_.wait_for(0s) == st
 
 std::optional<Ahead::Round> Ahead::take() {
   if (!is_under_way()) return std::nullopt;
-  return round_.get();
+  try {
+    return round_.get();
+  } catch (const std::exception& problem) {
+    // The segments on the disk say the same.
+    log::error(fmt::format("a round of compaction begins anew: {}", problem.what()));
+    return std::nullopt;
+  }
 }
 
 }  // namespace wattd::storage

@@ -70,7 +70,12 @@ bool Store::packs_ahead() {
   const auto& ring = ring_.state();
   if (ring.tail_cells < options_.compaction.cells) return false;
   if (ahead_.is_under_way()) return !ahead_.is_done() && ring.tail_cells < 2 * options_.compaction.cells;
-  return ahead_.begin(database_, calendar_, options_.compaction, fresh_, ring.compacted_seq + 1, ring.last_seq);
+  try {
+    return ahead_.begin(database_, calendar_, options_.compaction, fresh_, ring.compacted_seq + 1, ring.last_seq);
+  } catch (const std::exception& problem) {
+    log::warning(fmt::format("a round of compaction is not packed ahead: {}", problem.what()));
+    return false;
+  }
 }
 
 void Store::compact_round(Timestamp now) {

@@ -16,6 +16,7 @@ ConnectionConfig parse_connection(const config::Table& table) {
     throw config::ConfigError(table.origin() + ": a password needs a username beside it");
   }
   connection.subscriptions = parse_subscriptions(table);
+  for (auto& subscription : connection.subscriptions) subscription.source = connection.id;
   connection.window = static_cast<int>(table.integer("window", 1, 4096, connection.window));
   connection.keepalive = std::chrono::duration_cast<std::chrono::seconds>(table.duration("keepalive", 5s, 1h, 30s));
   const auto tls = table.table("tls");

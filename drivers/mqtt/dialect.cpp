@@ -55,23 +55,26 @@ TopicReader::TopicReader(std::vector<Subscription> subscriptions) : fallback_(pl
     auto dialect = known != publishers().end()           ? known->make()
                    : subscription.publisher == "mapping" ? mapped(subscription.mapping)
                                                          : plain(without_share(subscription.filter));
-    entries_.push_back({std::move(subscription.filter), std::move(dialect)});
+    entries_.push_back({std::move(subscription.source), std::move(subscription.filter), std::move(dialect)});
   }
 }
 
-Dialect* TopicReader::dialect_of(const std::string& topic) const {
-  for (const auto& entry : entries_) {
-    if (matches(entry.filter, topic)) return entry.dialect.get();
+Dialect* TopicReader::dialect_of(const Message& message) const {
+  // What one connection's publishers say means nothing on another; what came by one that is gone fits any.
+  for (const bool own : {true, false}) {
+    for (const auto& entry : entries_) {
+      if ((!own || entry.source == message.source) && matches(entry.filter, message.topic)) return entry.dialect.get();
+    }
   }
   return fallback_.get();
 }
 
 Result<std::vector<Decoded>> TopicReader::decode(const Message& message) {
-  return dialect_of(message.topic)->decode(message.topic, message.payload);
+  return dialect_of(message)->decode(message.topic, message.payload);
 }
 
-std::optional<std::string> TopicReader::device_in(const std::string& topic) const {
-  return dialect_of(topic)->device_in(topic);
+std::optional<std::string> TopicReader::device_in(const Message& message) const {
+  return dialect_of(message)->device_in(message.topic);
 }
 
 }  // namespace wattd::drivers::mqtt

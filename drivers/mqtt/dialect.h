@@ -48,20 +48,21 @@ std::unique_ptr<Dialect> zigbee2mqtt();
 std::unique_ptr<Dialect> wirenboard();
 std::unique_ptr<Dialect> openwb();
 
-/// Reads messages in the dialect of the first subscription that their topic fits. Threads: one.
+/// Reads messages in the dialect of the first subscription of their connection that their topic fits. Threads: one.
 class TopicReader {
  public:
   explicit TopicReader(std::vector<Subscription> subscriptions);
 
   Result<std::vector<Decoded>> decode(const Message& message);
-  std::optional<std::string> device_in(const std::string& topic) const;
+  std::optional<std::string> device_in(const Message& message) const;
 
  private:
   struct Entry {
+    std::string source;
     std::string filter;
     std::unique_ptr<Dialect> dialect;
   };
-  Dialect* dialect_of(const std::string& topic) const;
+  Dialect* dialect_of(const Message& message) const;
 
   std::vector<Entry> entries_;
   std::unique_ptr<Dialect> fallback_;  ///< For what was subscribed to before.

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <unordered_set>
 
 #include "telemetry/time.h"
@@ -57,7 +58,15 @@ void Flattener::add(std::string_view prefix, std::string_view name, simdjson::do
   }
 }
 
+bool Flattener::has(std::string_view name) const {
+  return std::ranges::find(fields_, name, &Field::name) != fields_.end();
+}
+
 void Flattener::leaf(std::string name, Value value) {
+  // These two are the reading's own wherever one is written down.
+  if (name == "timestamp" || name == "device_id") name += "_as_said";
+  if (const auto* number = std::get_if<double>(&value); number != nullptr && !std::isfinite(*number))
+    throw BadPayload{fmt::format("{} is too large for a number", name)};
   if (name.empty()) throw BadPayload{"a field has an empty name"};
   if (name.size() > kMaxName) throw BadPayload{fmt::format("a field's name has more than {} bytes", kMaxName)};
   if (fields_.size() == kMaxFields) throw BadPayload{fmt::format("there are more than {} fields", kMaxFields)};
@@ -77,7 +86,7 @@ bool Flattener::is_twice(const std::string& name) {
 
 std::optional<double> number_in(simdjson::dom::element element) {
   double number = 0;
-  if (element.is_bool() || element.get(number) != simdjson::SUCCESS) return std::nullopt;
+  if (element.is_bool() || element.get(number) != simdjson::SUCCESS || !std::isfinite(number)) return std::nullopt;
   return number;
 }
 
@@ -86,7 +95,7 @@ std::optional<double> number_in(std::string_view text) {
   while (!text.empty() && (text.back() == ' ' || text.back() == '\n')) text.remove_suffix(1);
   double number = 0;
   const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (problem != std::errc{} || end != text.data() + text.size()) return std::nullopt;
+  if (problem != std::errc{} || end != text.data() + text.size() || !std::isfinite(number)) return std::nullopt;
   return number;
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 #include <simdjson.h>
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -31,6 +32,7 @@ class Flattener {
   ~Flattener();
   void add(std::string_view prefix, std::string_view name, simdjson::dom::element element, int depth = 1);
   void leaf(std::string name, Value value);
+  bool has(std::string_view name) const;
 
  private:
   struct Names;

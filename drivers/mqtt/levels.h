@@ -25,9 +25,9 @@ inline std::string without_share(const std::string& filter) {
   return group_end == std::string::npos ? filter : filter.substr(group_end + 1);
 }
 
-/// A name that a device may have: without the levels that names elsewhere may hold.
+/// A name as a device's id: without the levels that names elsewhere may hold. One that is too long is refused later.
 inline std::string device_id_of(std::string_view name) {
-  std::string id(name.substr(0, 50));
+  std::string id(name);
   std::ranges::replace_if(id, [](char c) { return c == '/' || c == '+' || c == '#'; }, '-');
   return id;
 }

@@ -51,6 +51,8 @@ class OpenWb final : public Dialect {
       decoded.reading.device_id = device_in(topic).value_or("");
       Flattener fields(decoded.reading.fields);
       const auto root = parser_.parse_any(payload);
+      const bool of_phases = known->ours.find('{') != std::string_view::npos;
+      if (root.is_array() != of_phases) throw BadPayload{of_phases ? "expected a list of phases" : "expected a number"};
       if (simdjson::dom::array list; root.get(list) == simdjson::SUCCESS) {
         int phase = 0;
         for (const auto element : list) {

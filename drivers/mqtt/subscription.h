@@ -28,7 +28,8 @@ struct Mapping {
 struct Subscription {
   std::string filter;
   std::string publisher = "plain";
-  Mapping mapping;  ///< For "mapping".
+  Mapping mapping;     ///< For "mapping".
+  std::string source;  ///< The id of the connection that it is of.
   bool operator==(const Subscription&) const = default;
 };
 

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -26,6 +27,7 @@ constexpr std::array<Member, 10> kMembers{{{"Power", "power_total", "power_l{}"}
                                            {"Total", "energy_import_total", "energy_import_l{}"},
                                            {"ImportActive", "energy_import_total", "energy_import_l{}"},
                                            {"ExportActive", "energy_export_total", "energy_export_l{}"}}};
+constexpr std::array<std::string_view, 4> kDerived{"TotalStartTime", "Yesterday", "Today", "Period"};
 constexpr std::size_t kPhases = 3;
 
 /// tele/NAME/SENSOR: {"Time", "ENERGY": {…}, other sensors}. Energies are kWh. "Time" is local and without a zone: the
@@ -59,6 +61,11 @@ class Tasmota final : public Dialect {
     simdjson::dom::element unused;
     // Some meters tell directions apart; then "Total" is what went either way.
     const bool has_import = energy["ImportActive"].get(unused) == simdjson::SUCCESS;
+    for (const auto& [name, element] : energy) {
+      const auto known = std::ranges::find(kMembers, name, &Member::theirs);
+      if (known == kMembers.end() && std::ranges::find(kDerived, name) == kDerived.end())
+        fields.add("ENERGY", name, element);
+    }
     for (const auto& member : kMembers) {
       simdjson::dom::element value;
       if (energy[member.theirs].get(value) != simdjson::SUCCESS) continue;
@@ -70,7 +77,9 @@ class Tasmota final : public Dialect {
         std::size_t index = 0;
         for (const auto one : list) {
           const auto number = number_in(one);
-          if (++index <= kPhases && number) fields.leaf(fmt::format(fmt::runtime(phase), index), *number);
+          ++index;
+          if (number && index <= kPhases) fields.leaf(fmt::format(fmt::runtime(phase), index), *number);
+          else if (number) fields.leaf(fmt::format("ENERGY.{}.{}", member.theirs, index - 1), *number);
         }
       } else if (value.get(list) == simdjson::SUCCESS && list.size() > 0) {
         if (const auto number = number_in(*list.begin())) fields.leaf(std::string(total), *number);

@@ -60,6 +60,7 @@ class WirenBoard final : public Dialect {
     decoded.reading.device_id = device_id_of(levels[2]);
     try {
       Flattener fields(decoded.reading.fields);
+      if (!simdjson::validate_utf8(payload.data(), payload.size())) throw BadPayload{"the payload is not UTF-8"};
       const auto number = number_in(payload);
       fields.leaf(field_of(levels[4]), number ? Value(*number) : Value(std::string(payload)));
     } catch (const BadPayload& problem) {

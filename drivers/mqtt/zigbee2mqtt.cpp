@@ -10,7 +10,7 @@ namespace {
 
 constexpr std::string_view kBase = "zigbee2mqtt/";
 
-constexpr std::array<std::pair<std::string_view, std::string_view>, 19> kNames{
+constexpr std::array<std::pair<std::string_view, std::string_view>, 31> kNames{
     {{"power", "power_total"},
      {"power_phase_b", "power_l2"},
      {"power_phase_c", "power_l3"},
@@ -29,6 +29,18 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 19> kNames{
      {"produced_energy", "energy_export_total"},
      {"energy_phase_b", "energy_import_l2"},
      {"energy_phase_c", "energy_import_l3"},
+     {"voltage_l1", "voltage_l1_n"},
+     {"voltage_l2", "voltage_l2_n"},
+     {"voltage_l3", "voltage_l3_n"},
+     {"power_a", "power_l1"},
+     {"power_b", "power_l2"},
+     {"power_c", "power_l3"},
+     {"voltage_a", "voltage_l1_n"},
+     {"voltage_b", "voltage_l2_n"},
+     {"voltage_c", "voltage_l3_n"},
+     {"current_a", "current_l1"},
+     {"current_b", "current_l2"},
+     {"current_c", "current_l3"},
      {"temperature", "temperature_ambient"}}};
 
 /// zigbee2mqtt/NAME: {"power", "voltage", "current", "energy", …} in W, V, A and kWh; names may have levels of their
@@ -37,7 +49,7 @@ class Zigbee2Mqtt final : public Dialect {
  public:
   Result<std::vector<Decoded>> decode(std::string_view topic, std::string_view payload) override {
     const auto device = device_in(topic);
-    if (!device) return nothing();
+    if (!device || payload.empty()) return nothing();
     try {
       const auto object = parser_.parse(payload);
       const auto has = [&](std::string_view name) {
@@ -45,8 +57,10 @@ class Zigbee2Mqtt final : public Dialect {
         return object[name].get(unused) == simdjson::SUCCESS;
       };
       const bool is_three_phase = has("power_phase_b");
+      // Where every phase is named, what is not is their sum.
+      const bool names_phases = has("current_l1") || has("current_a") || has("voltage_l1") || has("voltage_a");
       // Of a sensor that measures no mains it is the battery's, in millivolts.
-      const bool has_mains = has("power") || has("current") || has("energy");
+      const bool has_mains = !has("battery") || has("power") || has("current") || has("energy");
       Decoded decoded;
       decoded.reading.device_id = *device;
       Flattener fields(decoded.reading.fields);
@@ -55,7 +69,10 @@ class Zigbee2Mqtt final : public Dialect {
         const auto known = std::ranges::find(kNames, name, &std::pair<std::string_view, std::string_view>::first);
         if (name == "voltage" && !has_mains) fields.add({}, "battery_voltage_mv", element);
         else if (name == "power" && is_three_phase) fields.add({}, "power_l1", element);
-        else fields.add({}, known == kNames.end() ? name : known->second, element);
+        else if (name == "current" && names_phases) fields.add({}, "current_sum", element);
+        else if (name == "voltage" && names_phases) fields.add({}, "voltage_ln_avg", element);
+        else if (known != kNames.end() && !fields.has(known->second)) fields.add({}, known->second, element);
+        else fields.add({}, name, element);
       }
       return only(std::move(decoded));
     } catch (const BadPayload& problem) {
@@ -68,10 +85,10 @@ class Zigbee2Mqtt final : public Dialect {
     if (!topic.starts_with(kBase)) return std::nullopt;
     topic.remove_prefix(kBase.size());
     const auto levels = levels_of(topic);
-    const auto last = levels.back();
     if (levels.front() == "bridge" || levels.front().empty()) return std::nullopt;
-    if (levels.size() > 1 && (last == "availability" || last == "set" || last == "get" || last == "action"))
-      return std::nullopt;
+    for (const auto other : {"availability", "set", "get", "action"}) {
+      if (std::find(levels.begin() + 1, levels.end(), other) != levels.end()) return std::nullopt;
+    }
     return device_id_of(topic);
   }
 

@@ -152,7 +152,18 @@ TEST_F(DialectTest, reads_zigbee2mqtt) {
       (Numbers{{"battery", 97}, {"battery_voltage_mv", 3005}}));
   EXPECT_EQ(numbers("zigbee2mqtt", "zigbee2mqtt/em", R"({"power":1,"power_phase_b":2,"power_phase_c":3})"),
             (Numbers{{"power_l1", 1}, {"power_l2", 2}, {"power_l3", 3}}));
-  for (const auto* topic : {"zigbee2mqtt/bridge/state", "zigbee2mqtt/em/availability", "zigbee2mqtt/em/set"})
+  EXPECT_EQ(numbers("zigbee2mqtt", "zigbee2mqtt/pc321",
+                    R"({"current":1.5,"current_l1":0.5,"current_l2":1,"power":100,"voltage_a":230,"timestamp":5})",
+                    {"timestamp_as_said"}),
+            (Numbers{{"current_sum", 1.5},
+                     {"current_l1", .5},
+                     {"current_l2", 1},
+                     {"power_total", 100},
+                     {"voltage_l1_n", 230},
+                     {"timestamp_as_said", 5}}));
+  EXPECT_EQ(numbers("zigbee2mqtt", "zigbee2mqtt/mains", R"({"voltage":230})"), (Numbers{{"voltage_l1_n", 230}}));
+  for (const auto* topic :
+       {"zigbee2mqtt/lamp/set/state", "zigbee2mqtt/bridge/state", "zigbee2mqtt/em/availability", "zigbee2mqtt/em/set"})
     EXPECT_TRUE(read("zigbee2mqtt", topic, "online").empty()) << topic;
 }
 
@@ -190,11 +201,39 @@ mappings = [
   decoded = reader.decode({.topic = "plain/oven", .payload = "625"});
   ASSERT_TRUE(decoded);
   EXPECT_EQ(decoded->at(0).reading.fields, (std::vector<Field>{{"temperature_ambient", 22.5}}));
-  EXPECT_EQ(reader.device_in("plain/oven"), "oven");
+  EXPECT_EQ(reader.device_in({.topic = "plain/oven"}), "oven");
   EXPECT_FALSE(reader.decode({.topic = "plain/oven", .payload = "hot"}));
   const auto none = reader.decode({.topic = "plant/press/em/ch2", .payload = "{}"});
   ASSERT_FALSE(none);
   EXPECT_EQ(none.error().message, "none of the mapped values is there; the first is expected at /p/0");
+}
+
+TEST_F(DialectTest, refuses_what_is_no_number) {
+  TopicReader reader(subscribe("publishers = [\"shelly-gen1\", \"openwb\", \"wirenboard\"]"));
+  for (const auto& [topic, payload] :
+       std::vector<std::pair<std::string, std::string>>{{"shellies/shellyem3-A1/emeter/1/power", "nan"},
+                                                        {"shellies/shellyem3-A1/emeter/1/voltage", "inf"},
+                                                        {"openWB/counter/0/get/currents", "5"},
+                                                        {"openWB/counter/0/get/power", "[1,2,3]"},
+                                                        {"/devices/wb/controls/State", "\xff\xfe"}})
+    EXPECT_FALSE(reader.decode({.topic = topic, .payload = payload})) << topic;
+}
+
+TEST(Subscriptions, hold_for_their_own_connection) {
+  auto all = subscribe("topics = [\"+/status/+\"]");
+  all.front().source = "a";
+  auto other = subscribe("publishers = [\"shelly-status\"]");
+  other.front().source = "b";
+  all.push_back(other.front());
+  TopicReader reader(std::move(all));
+  const auto plug = [&](const std::string& source) {
+    return reader.decode({.source = source, .topic = "plug/status/switch:0", .payload = R"({"apower":5})"})
+        ->at(0)
+        .reading.fields.at(0)
+        .name;
+  };
+  EXPECT_EQ(plug("a"), "apower");
+  EXPECT_EQ(plug("b"), "power_total");
 }
 
 TEST(Subscriptions, say_what_is_wrong_with_a_mapping) {
@@ -206,16 +245,28 @@ TEST(Subscriptions, say_what_is_wrong_with_a_mapping) {
     }
     return std::string("nothing");
   };
-  for (const auto& [toml, expected] : std::vector<std::pair<std::string, std::string>>{
-           {"publishers = [\"sonoff\"]", "expected one of tasmota"},
-           {R"(mappings = [{ topic = "a/+/b", fields = [{ name = "x" }] }])", "expected whole levels"},
-           {R"(mappings = [{ topic = "a/b", fields = [{ name = "x" }] }])", "names of the topic's levels"},
-           {R"(mappings = [{ topic = "a/{device}", fields = [{ name = "x", pointer = "p" }] }])", "JSON pointer"},
-           {R"(mappings = [{ topic = "a/{device}", fields = [{ name = "{line}" }] }])", "names of the topic's levels"},
-           {R"(mappings = [{ topic = "a/{device}", fields = [{ name = "x", scale = 0 }] }])", "another number than 0"},
-           {R"(mappings = [{ topic = "a/{device}" }])", "expected at least one"},
-           {"topics = []", "expected at least one topic"},
-           {"topics = [\"a/#/b\"]", "is not a topic filter"}})
+  for (
+      const auto& [toml, expected] : std::vector<std::pair<std::string, std::string>>{
+          {"publishers = [\"sonoff\"]", "expected some of tasmota"},
+          {R"(mappings = [{ topic = "a/+/b", fields = [{ name = "x" }] }])", "expected whole levels"},
+          {R"(mappings = [{ topic = "a/b", fields = [{ name = "x" }] }])", "is required"},
+          {R"(mappings = [{ topic = "a/{device}", fields = [{ name = "x", pointer = "p" }] }])", "JSON pointer"},
+          {R"(mappings = [{ topic = "a/{device}", fields = [{ name = "{line}" }] }])", "names of the topic's levels"},
+          {R"(mappings = [{ topic = "a/{device}", fields = [{ name = "x", scale = 0 }] }])", "another number than 0"},
+          {R"(mappings = [{ topic = "a/{device}" }])", "expected at least one"},
+          {R"(mappings = [{ topic = "", device = "d", fields = [{ name = "x" }] }])", "expected a topic"},
+          {R"(mappings = [{ topic = "a/{device}", timestamp = "/t", fields = [{ name = "x" }] }])", "by itself"},
+          {R"(mappings = [{ topic = "a/{device}", fields = [{ name = "x" }, { name = "y", pointer = "/y" }] }])",
+           "by itself"},
+          {R"(mappings = [{ topic = "a/{device}", fields = [{ name = "x", pointer = "/x" }, { name = "x", pointer = "/y" }] }])",
+           "a name that no other field has"},
+          {R"(mappings = [{ topic = "a/{device}", fields = [{ name = "x" }] }, { topic = "a/{device}", fields = [{ name = "y" }] }])",
+           "a topic that no other mapping has"},
+          {R"(mappings = [{ topic = "a/{device}", fields = [{ name = "x", pointer = "/a~2" }] }])", "JSON pointer"},
+          {R"(mappings = [{ topic = "a/{device}", fields = [{ name = "timestamp" }] }])", "another name"},
+          {R"(mappings = [{ topic = "a/b", device = " ", fields = [{ name = "x" }] }])", "expected"},
+          {"topics = []", "expected at least one topic"},
+          {"topics = [\"a/#/b\"]", "is not a topic filter"}})
     EXPECT_NE(complaint(toml).find(expected), std::string::npos) << toml << ": " << complaint(toml);
 }
 
@@ -223,7 +274,7 @@ TEST(Subscriptions, are_the_plain_topic_where_nothing_is_said) {
   EXPECT_EQ(subscribe(""), (std::vector<Subscription>{{"devices/+/telemetry"}}));
   EXPECT_TRUE(matches("$share/gateways/a/+", "a/b"));
   TopicReader reader({{"$share/g/devices/+/telemetry"}});
-  EXPECT_EQ(reader.device_in("devices/D1/telemetry"), "D1");
+  EXPECT_EQ(reader.device_in({.topic = "devices/D1/telemetry"}), "D1");
 }
 
 }  // namespace
