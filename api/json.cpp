@@ -43,6 +43,8 @@ Json::Value to_json(const BusStatus& bus) {
     one["last_answer_ms"] = meter.last_answer_ms;
     one["timeout_ms"] = meter.timeout_ms;
     one["last_error"] = text_or_null(meter.last_error);
+    one["left_out"] = Json::arrayValue;
+    for (const auto& measurand : meter.left_out) one["left_out"].append(measurand);
     json["meters"].append(one);
   }
   return json;

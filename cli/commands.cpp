@@ -1,6 +1,7 @@
 #include "cli/commands.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -12,6 +13,13 @@
 
 namespace wattd::cli {
 namespace {
+
+/// What the meter refuses, if anything.
+std::string left_out_of(const Json::Value& meter) {
+  std::vector<std::string> names;
+  for (const auto& name : meter["left_out"]) names.push_back(name.asString());
+  return names.empty() ? std::string() : fmt::format("; refuses {}", fmt::join(names, ", "));
+}
 
 using namespace std::chrono_literals;
 
@@ -88,8 +96,8 @@ void print_status(const Json::Value& status) {
     for (const auto& meter : bus["meters"]) {
       fmt::print("meter      {}  {}  {}\n", cell(meter["device_id"]), cell(bus["address"]),
                  state_of(meter["last_error"], meter["last_error"].isNull(),
-                          fmt::format("{} polls, {} failed, {:.1f} ms", cell(meter["polls"]), cell(meter["failures"]),
-                                      meter["last_answer_ms"].asDouble())));
+                          fmt::format("{} polls, {} failed, {:.1f} ms{}", cell(meter["polls"]), cell(meter["failures"]),
+                                      meter["last_answer_ms"].asDouble(), left_out_of(meter))));
     }
   }
   for (const auto& sink : status["sinks"]) {

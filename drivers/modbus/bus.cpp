@@ -18,6 +18,8 @@ using namespace std::chrono_literals;
 
 constexpr auto kForget = 24h;  // what a meter has refused is asked for again
 constexpr int kRefusals = 3;   // of a row alone, before it is taken for one that the meter does not have
+constexpr int kMute = 3;       // times in a row without an answer while others got theirs, before a request is asked
+constexpr int kMuteTurns = 8;  // in one turn of so many
 
 Request part_of(const Request& whole, std::size_t first, std::size_t last) {
   Request part{.function = whole.function};
@@ -84,6 +86,12 @@ void Bus::make_plan(std::size_t meter) {
   }
   if (config_.address.framing() == Framing::rtu && !learnt_[meter].is_strict) tell_apart(every, config.profile);
   learnt_[meter].has_news = false;
+  std::vector<std::string> left_out;
+  for (const auto& row : config.profile.registers) {
+    if (touches_hole(row, line)) left_out.push_back(row.measurand);
+  }
+  const std::scoped_lock lock(mutex_);
+  health_.meters[meter].left_out = std::move(left_out);
 }
 
 /// Takes over what was learnt before the program was started again.
@@ -207,23 +215,10 @@ Bus::Outcome Bus::poll(const Schedule::Turn& turn, Instant now) {
   const auto began = clock_.stamp();
   Reading reading{.device_id = meter.device_id, .at = began.at, .quality = began.quality};
   asked_ = heard_ = 0;
+  refused_.clear();
   auto outcome = find_base(turn.meter);
-  // One answer that is lost on the way does not make a meter silent. Whoever stays silent is not asked the rest: each
-  // request would cost the bus a whole timeout.
-  int tries = schedule_.is_silent(turn.meter) ? 0 : 1;
-  const auto requests = turn.slow ? plans_[turn.meter].all : plans_[turn.meter].fast;
-  for (auto request = requests.begin(); outcome && request != requests.end();) {
-    const auto fields = reading.fields.size();
-    auto answer = read(turn.meter, *request, reading);
-    const bool is_lost = !answer && answer.error().kind == ErrorKind::retry;
-    if (is_lost && tries-- > 0) {
-      reading.fields.resize(fields);  // what a part of it has said comes again
-      continue;
-    }
-    if (is_lost) outcome = std::move(answer);
-    else ++request;
-    if (meter.profile.delay > 0ms) std::this_thread::sleep_for(meter.profile.delay);
-  }
+  if (outcome) outcome = read_all(turn, reading);
+  learn_refusals(turn.meter, !reading.fields.empty());
   if (learnt.has_news) {
     learnt.since = clock_.now();
     make_plan(turn.meter);
@@ -231,8 +226,10 @@ Bus::Outcome Bus::poll(const Schedule::Turn& turn, Instant now) {
   }
   if (outcome && asked_ == 0) return Outcome::nothing;
   const auto took = std::chrono::duration<double, std::milli>(clock_.monotonic() - now).count();
-  note(turn.meter, took, outcome ? std::string{} : outcome.error().message);
-  const auto result = heard_ > 0 ? Outcome::heard : Outcome::silent;
+  // A meter that refuses everything is one that is starting, or another one: it is asked as seldom as a silent one.
+  const bool is_refused = outcome && reading.fields.empty() && !refused_.empty();
+  note(turn.meter, took, !outcome ? outcome.error().message : is_refused ? refusal_ : learnt.unanswered);
+  const auto result = heard_ > 0 && !is_refused ? Outcome::heard : Outcome::silent;
   if (reading.fields.empty()) return result;
   const auto received = clock_.stamp();
   // The clock was set while the meter answered: both stamps are to be of one reckoning.
@@ -242,10 +239,52 @@ Bus::Outcome Bus::poll(const Schedule::Turn& turn, Instant now) {
   return result;
 }
 
+/// Reads what the turn asks for. What a meter never answers must not hide the rest of it: such requests come last, and
+/// after a few turns only now and then. Errors: retry when nothing was heard, or too little.
+Result<void> Bus::read_all(const Schedule::Turn& turn, Reading& reading) {
+  auto& learnt = learnt_[turn.meter];
+  auto requests = turn.slow ? plans_[turn.meter].all : plans_[turn.meter].fast;
+  const auto key = [](const Request& request) { return std::pair(request.function, request.address); };
+  const auto unanswered = [&](const Request& request) {
+    const auto found = learnt.mute.find(key(request));
+    return found == learnt.mute.end() ? 0 : found->second;
+  };
+  std::ranges::stable_sort(requests, {}, unanswered);
+  ++learnt.turns;
+  // One answer that is lost on the way does not make a meter silent. Whoever stays silent is not asked the rest: each
+  // request would cost the bus a whole timeout.
+  int repeats = schedule_.is_silent(turn.meter) ? 0 : 1;
+  int lost = 0;
+  for (auto request = requests.begin(); request != requests.end();) {
+    const int before = unanswered(*request);
+    if (before >= kMute && learnt.turns % kMuteTurns != 0) {
+      ++request;
+      continue;
+    }
+    const auto fields = reading.fields.size();
+    auto answer = read(turn.meter, *request, reading);
+    if (config_.meters[turn.meter].profile.delay > 0ms)
+      std::this_thread::sleep_for(config_.meters[turn.meter].profile.delay);
+    if (answer || answer.error().kind != ErrorKind::retry) {
+      learnt.mute.erase(key(*request++));
+      continue;
+    }
+    reading.fields.resize(fields);  // what a part of it has said comes again, or is not to be trusted
+    if (before == 0 && repeats-- > 0) continue;
+    // Of a meter that says nothing at all nobody knows what it would not answer.
+    learnt.mute[key(*request++)] = heard_ > 0 ? before + 1 : std::min(before + 1, kMute - 1);
+    learnt.unanswered = answer.error().message;
+    if (heard_ == 0 || ++lost > 1) return answer;
+  }
+  if (learnt.mute.empty()) learnt.unanswered.clear();
+  return {};
+}
+
 /// Where a SunSpec meter's model begins is asked once; what it says stays true until the program starts again.
 Result<void> Bus::find_base(std::size_t meter) {
   auto& known = learnt_[meter].base;
   if (known) return {};
+  link_->set_timeout(config_.address.timeout);  // not what the meter before needs
   const auto base = base_of(*link_, config_.meters[meter].unit, config_.meters[meter].profile);
   if (!base) return std::unexpected(base.error());
   known = *base;
@@ -265,7 +304,7 @@ Result<void> Bus::read(std::size_t meter, const Request& request, Reading& readi
   const bool is_heard = words || words.error().kind != ErrorKind::retry;
   heard_ += is_heard;
   if (is_heard) patience_[meter].answered(clock_.monotonic() - sent);
-  else patience_[meter].lost(link_->lateness());
+  else patience_[meter].lost(link_->lateness(asked.unit));
   if (!words && words.error().kind == ErrorKind::unsupported) {
     if (request.padding == 0 || learnt.is_strict) return read_halves(meter, request, reading, words.error());
     learnt.is_strict = learnt.has_news = true;
@@ -273,6 +312,7 @@ Result<void> Bus::read(std::size_t meter, const Request& request, Reading& readi
   }
   if (!words) return std::unexpected(words.error());
   for (const auto* row : request.rows) {
+    learnt.refusals.erase(row);
     auto value = value_in(*row, request, *words);
     // Absence is absence: a sentinel makes no field, never a zero.
     if (value) reading.fields.push_back({row->measurand, std::move(*value)});
@@ -280,37 +320,37 @@ Result<void> Bus::read(std::size_t meter, const Request& request, Reading& readi
   return {};
 }
 
-/// A row that was refused alone is left out once it was refused often enough not to be an accident.
-void Bus::refuse(std::size_t meter, const Register& row, const Error& refusal) {
+/// Rows that were refused by themselves are left out once that happened often enough not to be an accident, and while
+/// others were answered: a meter that is starting may refuse all.
+void Bus::learn_refusals(std::size_t meter, bool others_answered) {
+  if (!others_answered) return;
   auto& learnt = learnt_[meter];
-  if (++learnt.refusals[&row] < kRefusals) return;
-  learnt.line.holes.push_back({row.function, row.first(), row.end()});
-  learnt.has_news = true;
-  const auto& id = config_.meters[meter].device_id;
-  log::notice(fmt::format("{}: {} is not supported by the meter and is left out for a day: {}", id, row.measurand,
-                          refusal.message),
-              {{"DEVICE_ID", id}});
+  for (const auto* row : refused_) {
+    if (++learnt.refusals[row] < kRefusals) continue;
+    learnt.line.holes.push_back({row->function, row->first(), row->end()});
+    learnt.has_news = true;
+    const auto& id = config_.meters[meter].device_id;
+    log::notice(
+        fmt::format("{}: {} is not supported by the meter and is left out for a day: {}", id, row->measurand, refusal_),
+        {{"DEVICE_ID", id}});
+  }
 }
 
 Result<void> Bus::read_halves(std::size_t meter, const Request& request, Reading& reading, const Error& refusal) {
   if (request.rows.size() == 1) {
-    refuse(meter, *request.rows.front(), refusal);
+    refused_.insert(request.rows.front());
+    refusal_ = refusal.message;
     return {};
   }
   auto& learnt = learnt_[meter];
-  const auto refused = [&] {
-    int all = 0;
-    for (const auto& [row, times] : learnt.refusals) all += times;
-    return all;
-  };
-  const auto before = refused();
+  const auto before = refused_.size();
   const auto middle = request.rows.size() / 2;
   const auto first = part_of(request, 0, middle);
   const auto second = part_of(request, middle, request.rows.size());
   for (const auto* half : {&first, &second}) {
     if (auto done = read(meter, *half, reading); !done) return done;
   }
-  if (refused() > before) return {};
+  if (refused_.size() > before) return {};
   // Each half by itself is answered: it is what lies between them that is refused, or so many registers at once.
   const auto gap = first.address + first.count;
   if (gap < second.address) learnt.line.holes.push_back({request.function, gap, second.address});
@@ -328,11 +368,11 @@ void Bus::note(std::size_t meter, double ms, const std::string& error) {
   health.failures += answered ? 0 : 1;
   health.lost += static_cast<std::uint64_t>(asked_ - heard_);
   if (answered) health.last_answer_ms = ms;
-  if (!answered && !was_silent)
+  if (!error.empty() && !was_silent)
     log::warning(fmt::format("{}: {}", health.device_id, error), {{"DEVICE_ID", health.device_id}});
-  if (answered && was_silent)
+  if (error.empty() && was_silent)
     log::notice(fmt::format("{}: answers again", health.device_id), {{"DEVICE_ID", health.device_id}});
-  health.last_error = answered ? std::string{} : error;
+  health.last_error = error;
 }
 
 BusHealth Bus::health() const {

@@ -8,6 +8,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <stop_token>
 #include <string>
 #include <vector>
@@ -55,8 +56,9 @@ struct MeterHealth {
   std::uint64_t lost = 0;          ///< Requests without an answer, of polls that failed and of those that did not.
   std::uint64_t skipped_full = 0;  ///< Polls not made because the intake was full.
   double last_answer_ms = 0;
-  int timeout_ms = 0;      ///< How long its next answer is waited for.
-  std::string last_error;  ///< Empty while the meter answers.
+  int timeout_ms = 0;                 ///< How long its next answer is waited for.
+  std::string last_error;             ///< Empty while the meter answers all that it is asked.
+  std::vector<std::string> left_out;  ///< Measurands that it refuses.
 };
 
 /// A bus, for status and metrics.
@@ -101,7 +103,8 @@ class Bus {
   Result<void> read(std::size_t meter, const Request& request, Reading& reading);
   Result<void> find_base(std::size_t meter);
   Result<void> read_halves(std::size_t meter, const Request& request, Reading& reading, const Error& refusal);
-  void refuse(std::size_t meter, const Register& row, const Error& refusal);
+  Result<void> read_all(const Schedule::Turn& turn, Reading& reading);
+  void learn_refusals(std::size_t meter, bool others_answered);
   void make_plan(std::size_t meter);
   void forget_refusals(Instant now);
   void recall(Instant now);
@@ -119,6 +122,9 @@ class Bus {
     Line line;                                ///< What it refuses.
     bool is_strict = false;                   ///< It refuses registers that nobody asked for.
     std::map<const Register*, int> refusals;  ///< Of rows that were asked alone.
+    std::map<std::pair<int, int>, int> mute;  ///< Requests, by function and address, that went unanswered: how often.
+    std::string unanswered;                   ///< What was said of the latest of them.
+    int turns = 0;                            ///< That it had.
     bool has_news = false;                    ///< What it is asked has to be planned anew.
     Timestamp since{};                        ///< When the latest was learnt.
     Instant forget_at{};                      ///< It may have got new firmware, or be another one.
@@ -126,8 +132,10 @@ class Bus {
   std::vector<Learnt> learnt_;
   std::vector<Patience> patience_;
   Schedule schedule_;
-  int asked_ = 0;  ///< Requests of this poll,
-  int heard_ = 0;  ///< and those that got an answer, be it a refusal.
+  std::set<const Register*> refused_;  ///< Rows that were refused by themselves in this poll,
+  std::string refusal_;                ///< and in which words the last one.
+  int asked_ = 0;                      ///< Requests of this poll,
+  int heard_ = 0;                      ///< and those that got an answer, be it a refusal.
   mutable std::mutex mutex_;
   std::condition_variable_any wake_;
   BusHealth health_;                                 ///< Guarded by mutex_.

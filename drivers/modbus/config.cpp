@@ -54,6 +54,8 @@ BusConfig parse_bus(const config::Table& table, const std::vector<std::string>& 
     address.port = static_cast<int>(table.integer("port", 1, 65535, 502));
     address.rtu_over_tcp = table.choice<bool>("framing", {{"tcp", false}, {"rtu", true}}, false);
   }
+  if (address.framing() == Framing::rtu && table.has("connections"))
+    table.fail("connections", "is for framing = \"tcp\" alone: a line of RTU frames has one master");
   if (address.framing() == Framing::tcp) bus.connections = static_cast<int>(table.integer("connections", 1, 8, 1));
   address.unit_pause = milliseconds(table.duration("unit_pause", 0ms, 5s, address.is_serial() ? 10ms : 0ms));
   address.timeout = milliseconds(table.duration("timeout", 50ms, 30s, address.is_serial() ? 600ms : 1s));

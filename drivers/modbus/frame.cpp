@@ -62,16 +62,16 @@ Bytes encode_tcp(const ReadRequest& request, std::uint16_t transaction) {
   return frame;
 }
 
-void Asked::note(std::uint16_t transaction, const ReadRequest& request) {
+void Asked::note(std::uint16_t transaction, const ReadRequest& request, Instant sent) {
   ring_.resize(kMost);
-  ring_[transaction % kMost] = {transaction, request};
+  ring_[transaction % kMost] = {transaction, request, sent};
   newest_ = transaction;
 }
 
-const ReadRequest* Asked::find(std::uint16_t transaction) const {
+const Asked::Entry* Asked::find(std::uint16_t transaction) const {
   if (ring_.empty() || transaction < kFirstTransaction) return nullptr;
   const auto& entry = ring_[transaction % kMost];
-  return entry.transaction == transaction ? &entry.request : nullptr;
+  return entry.transaction == transaction ? &entry : nullptr;
 }
 
 bool Asked::any_begins_with(std::uint8_t byte) const {
@@ -127,7 +127,8 @@ AnswerParser::Within AnswerParser::other_at(std::span<const std::uint8_t> bytes)
     }
     return true;
   };
-  if (!begins(3 + 2 * asked->count, asked->function) && !begins(3, asked->function | kException))
+  const auto& request = asked->request;
+  if (!begins(3 + 2 * request.count, request.function) && !begins(3, request.function | kException))
     return Within::nothing;
   return bytes.size() >= kTcpHeader + 2 ? Within::header : Within::beginning;
 }
@@ -163,6 +164,7 @@ std::optional<Answer> AnswerParser::take_tcp() {
       doubtful_ = is_torn_ ? std::nullopt : std::optional(Answer{words_from(body.subspan(3))});
       return is_torn_ || (wary_ && other == Within::beginning) ? std::nullopt : end();
     }
+    if (!is_ours) passed_over_ = static_cast<std::uint16_t>(word_at(waiting_, 0));
     drop(kTcpHeader + length);  // a late answer to an earlier request, or to nobody
   }
   return std::nullopt;

@@ -5,6 +5,8 @@
 #include <utility>
 #include <vector>
 
+#include "telemetry/clock.h"
+
 namespace wattd::drivers::modbus {
 
 /// How requests and answers are wrapped on their way.
@@ -40,18 +42,19 @@ inline constexpr std::uint16_t kFirstTransaction = 0x8000;
 /// The latest requests on a connection, the one at hand included, whose answers may come yet, or once more.
 class Asked {
  public:
-  void note(std::uint16_t transaction, const ReadRequest& request);
-  const ReadRequest* find(std::uint16_t transaction) const;
+  struct Entry {
+    std::uint16_t transaction = 0;
+    ReadRequest request;
+    Instant sent{};
+  };
+  void note(std::uint16_t transaction, const ReadRequest& request, Instant sent);
+  const Entry* find(std::uint16_t transaction) const;
   /// Whether a request is here whose number begins with this byte.
   bool any_begins_with(std::uint8_t byte) const;
   void forget() { ring_.clear(); }
 
  private:
   static constexpr std::size_t kMost = 1024;  ///< Half a minute of a busy connection.
-  struct Entry {
-    std::uint16_t transaction = 0;
-    ReadRequest request;
-  };
   std::vector<Entry> ring_;
   std::uint16_t newest_ = 0;
 };
@@ -80,6 +83,8 @@ class AnswerParser {
   bool is_within() const { return !waiting_.empty(); }
   /// Whether an answer broke off and another one went on in its place, as TCP's missing checksum would let pass.
   bool is_torn() const { return is_torn_; }
+  /// The number of an earlier request whose answer was passed over, the last of them.
+  std::optional<std::uint16_t> passed_over() const { return passed_over_; }
   /// How many bytes were thrown away.
   std::size_t thrown_away() const { return thrown_away_; }
 
@@ -99,6 +104,7 @@ class AnswerParser {
   Bytes waiting_;
   std::optional<Answer> doubtful_;
   bool is_torn_ = false;
+  std::optional<std::uint16_t> passed_over_;
   std::size_t thrown_away_ = 0;
 };
 

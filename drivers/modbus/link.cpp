@@ -16,7 +16,8 @@ constexpr auto kBetweenBytes = 250ms;  // what adapters and serial servers may h
 constexpr auto kLongestAnswer = 10s;   // however it drips
 constexpr auto kLateAnswers = 5s;      // how long an answer that was given up may still come,
 constexpr auto kLatestAnswers = 60s;   // at most: three times as late as the latest one seen
-constexpr auto kWary = 60s;            // after which an answer that goes on as another one is not waited for
+constexpr auto kLateForgotten = 5min;
+constexpr auto kWary = 60s;  // after which an answer that goes on as another one is not waited for
 constexpr int kBitsPerByte = 11;
 
 std::string_view name_of_exception(int code) {
@@ -51,7 +52,11 @@ class FramedLink final : public Link {
   }
 
   void set_timeout(std::chrono::milliseconds timeout) override { timeout_ = timeout; }
-  Instant::duration lateness() const override { return lateness_; }
+  Instant::duration lateness(int unit) const override {
+    const auto late = late_.find(unit);
+    if (late == late_.end() || late->second.noted + kLateForgotten < clock_.monotonic()) return {};
+    return late->second.by;
+  }
 
   Instant free_at(const ReadRequest& request) const override {
     Instant free{};
@@ -75,7 +80,7 @@ class FramedLink final : public Link {
     const auto frame = is_rtu ? encode_rtu(request) : encode_tcp(request, transaction_);
     const auto sent = clock_.monotonic();
     if (auto written = port_->write(frame); !written) return std::unexpected(written.error());
-    if (!is_rtu) asked_.note(transaction_, request);
+    if (!is_rtu) asked_.note(transaction_, request, sent);
     AnswerParser parser(address_.framing(), request, transaction_, &asked_, sent < wary_until_);
     auto deadline = sent + timeout_ + transmission_time(frame.size());
     const auto latest = deadline + kLongestAnswer;
@@ -85,6 +90,7 @@ class FramedLink final : public Link {
       last_byte_ = clock_.monotonic();
       const auto answer = bytes->empty() ? parser.end() : parser.take(*bytes);
       if (parser.thrown_away() > 0) wary_until_ = last_byte_ + kWary;
+      if (const auto late = parser.passed_over()) note_late(*late);
       if (answer) return accept(request, *answer, sent);
       if (bytes->empty()) break;
       // What has begun may go on, byte by byte if it must. Without a checksum it has to go on at once.
@@ -135,8 +141,16 @@ class FramedLink final : public Link {
     }
   }
 
+  /// An answer to an earlier request came over TCP.
+  void note_late(std::uint16_t transaction) {
+    const auto* asked = asked_.find(transaction);
+    if (asked != nullptr) late_[asked->request.unit] = {last_byte_ - asked->sent, last_byte_};
+  }
+
   Instant::duration patience() const {
-    return std::clamp<Instant::duration>(std::max<Instant::duration>(3 * lateness_, 5 * timeout_), kLateAnswers,
+    Instant::duration longest{};
+    for (const auto& [unit, late] : late_) longest = std::max(longest, late.by);
+    return std::clamp<Instant::duration>(std::max<Instant::duration>(3 * longest, 5 * timeout_), kLateAnswers,
                                          kLatestAnswers);
   }
 
@@ -150,7 +164,12 @@ class FramedLink final : public Link {
       if (bytes->empty()) return {};
       last_byte_ = clock_.monotonic();
       wary_until_ = last_byte_ + kWary;
-      if (!given_up_.empty()) lateness_ = std::max<Instant::duration>(lateness_, last_byte_ - given_up_.front().sent);
+      if (!given_up_.empty()) {
+        const auto& oldest = given_up_.front();
+        late_[oldest.request.unit] = {last_byte_ - oldest.sent, last_byte_};
+      } else if (address_.framing() == Framing::tcp && bytes->size() > 1) {
+        note_late(static_cast<std::uint16_t>((*bytes)[0] << 8 | (*bytes)[1]));
+      }
     }
   }
 
@@ -184,7 +203,11 @@ class FramedLink final : public Link {
   std::vector<GivenUp> given_up_;  ///< Over RTU.
   Asked asked_;                    ///< Over TCP.
   Instant wary_until_{};           ///< Answers have come late, twice, or not at all.
-  Instant::duration lateness_{};   ///< How late the latest answer was.
+  struct Late {
+    Instant::duration by{};
+    Instant noted{};
+  };
+  std::map<int, Late> late_;  ///< The latest late answer of each unit.
 };
 
 }  // namespace

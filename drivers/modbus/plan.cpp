@@ -102,10 +102,7 @@ std::vector<Request> plan(const Profile& profile, Rows rows, bool experimental, 
   for (const auto& row : profile.registers) {
     const bool is_wanted = rows == Rows::all || (row.poll == PollClass::fast) == (rows == Rows::fast);
     if (!is_wanted || (row.experimental && !experimental)) continue;
-    const bool is_refused = std::ranges::any_of(line.holes, [&](const Hole& hole) {
-      return hole.function == row.function && hole.from < row.end() && row.first() < hole.to;
-    });
-    if (is_refused) continue;
+    if (touches_hole(row, line)) continue;
     (row.access == Access::alone ? alone : together).push_back(&row);
   }
   const auto place = [](const Register* row) { return std::tuple(row->function, row->first(), row->end()); };
@@ -115,6 +112,12 @@ std::vector<Request> plan(const Profile& profile, Rows rows, bool experimental, 
   const Splitter single(profile, line, alone);
   for (std::size_t i = 0; i < alone.size(); ++i) requests.push_back(single.request_of(i, i + 1));
   return requests;
+}
+
+bool touches_hole(const Register& row, const Line& line) {
+  return std::ranges::any_of(line.holes, [&](const Hole& hole) {
+    return hole.function == row.function && hole.from < row.end() && row.first() < hole.to;
+  });
 }
 
 void tell_apart(std::vector<Request*> requests, const Profile& profile) {

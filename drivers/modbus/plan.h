@@ -41,6 +41,9 @@ enum class Rows { fast, slow, all };
 /// Owns: nothing; the profile must outlive the plan.
 std::vector<Request> plan(const Profile& profile, Rows rows, bool experimental, const Line& line = {});
 
+/// Whether a row cannot be read without touching one of the line's holes.
+bool touches_hole(const Register& row, const Line& line);
+
 /// Lengthens requests of a meter on a serial line so that no two of one function are of the same length, where the
 /// meter tolerates unused registers: an answer's length is then what tells whose it is.
 void tell_apart(std::vector<Request*> requests, const Profile& profile);

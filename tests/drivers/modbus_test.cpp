@@ -223,7 +223,7 @@ class FakeLink final : public Link {
  public:
   Result<std::vector<std::uint16_t>> read(int unit, int, int address, int count) override {
     requests.emplace_back(address, count);
-    if (silent.contains(unit) || lose-- > 0) return fail(ErrorKind::retry, "no answer");
+    if (silent.contains(unit) || mute.contains(address) || lose-- > 0) return fail(ErrorKind::retry, "no answer");
     for (int i = address; i < address + count; ++i) {
       if (holes.contains(i)) return fail(ErrorKind::unsupported, "Illegal data address");
     }
@@ -234,7 +234,8 @@ class FakeLink final : public Link {
   std::vector<std::pair<int, int>> requests;
   std::set<int> holes;
   std::set<int> silent;
-  int lose = 0;  ///< So many of the next answers.
+  std::set<int> mute;  ///< Addresses at which requests go unanswered.
+  int lose = 0;        ///< So many of the next answers.
 };
 
 class FakeIntake final : public Intake {
@@ -301,16 +302,59 @@ TEST_F(BusTest, learns_what_a_meter_refuses_and_asks_again_after_a_day) {
   EXPECT_EQ(intake.readings[0].fields.size(), 3u);
 }
 
-TEST_F(BusTest, asks_again_after_a_day_also_where_everything_was_refused) {
+TEST_F(BusTest, learns_nothing_from_a_meter_that_refuses_everything_while_it_starts) {
   link->holes = {0, 1, 2};
-  for (int second = 0; second < 5; ++second) turn(), clock.advance(1s);
-  link->requests.clear();
-  turn();
-  EXPECT_TRUE(link->requests.empty());
+  for (int second = 0; second < 60; ++second) turn(), clock.advance(1s);
+  EXPECT_TRUE(intake.readings.empty());
+  EXPECT_EQ(bus.health().meters[0].last_error, "Illegal data address");
+  EXPECT_LE(link->requests.size(), 2u * 5 * 12) << "it is asked as seldom as a silent one";
   link->holes.clear();
-  clock.advance(24h);
+  clock.advance(10s);
   turn();
-  EXPECT_EQ(intake.readings.size(), 2u);
+  ASSERT_EQ(intake.readings.size(), 2u);
+  EXPECT_EQ(intake.readings[0].fields.size(), 3u);
+  EXPECT_TRUE(bus.health().meters[0].left_out.empty());
+  EXPECT_EQ(bus.health().meters[0].last_error, "");
+}
+
+TEST_F(BusTest, forgets_refusals_that_were_accidents) {
+  for (int round = 0; round < 5; ++round) {
+    link->holes = {1};
+    turn(), clock.advance(1s);
+    link->holes.clear();
+    turn(), clock.advance(1s);
+  }
+  EXPECT_TRUE(bus.health().meters[0].left_out.empty());
+  link->holes = {1};
+  for (int second = 0; second < 5; ++second) turn(), clock.advance(1s);
+  EXPECT_EQ(bus.health().meters[0].left_out, (std::vector<std::string>{"power_l2"}));
+}
+
+TEST_F(BusTest, reads_the_rest_of_a_meter_that_is_mute_on_one_request) {
+  auto config = two_meters();
+  config.meters.resize(1);
+  auto& rows = config.meters[0].profile.registers;
+  rows = {{.measurand = "power_l1", .address = 0},
+          {.measurand = "power_l2", .address = 50},
+          {.measurand = "power_l3", .address = 90}};
+  auto* own = new FakeLink;
+  own->mute = {0};
+  Bus mute(config, std::unique_ptr<Link>(own), intake, clock);
+  for (int second = 0; second < 60; ++second, clock.advance(1s)) {
+    while (mute.step(clock.monotonic()) <= clock.monotonic()) {
+    }
+  }
+  EXPECT_GE(intake.readings.size(), 50u);
+  for (const auto& reading : intake.readings) EXPECT_EQ(reading.fields.size(), 2u);
+  EXPECT_LE(std::ranges::count(own->requests, std::pair(0, 1)), 15) << "asked now and then";
+  EXPECT_EQ(mute.health().meters[0].last_error, "no answer");
+  own->mute.clear();
+  for (int second = 0; second < 10; ++second, clock.advance(1s)) {
+    while (mute.step(clock.monotonic()) <= clock.monotonic()) {
+    }
+  }
+  EXPECT_EQ(intake.readings.back().fields.size(), 3u);
+  EXPECT_EQ(mute.health().meters[0].last_error, "");
 }
 
 TEST_F(BusTest, asks_once_more_when_one_answer_is_lost) {

@@ -11,7 +11,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       .unit = 1 + data[0] % 4, .function = 3 + data[0] / 4 % 2, .address = 0, .count = 1 + data[1] % 125};
   for (const auto framing : {Framing::rtu, Framing::tcp}) {
     Asked before;
-    before.note(static_cast<std::uint16_t>(kFirstTransaction + data[1]), {request.unit, 3, 0, 2});
+    before.note(static_cast<std::uint16_t>(kFirstTransaction + data[1]), {request.unit, 3, 0, 2}, {});
     AnswerParser parser(framing, request, data[2], &before);
     for (std::size_t at = 3; at < size;) {
       const auto piece = std::min<std::size_t>(1 + data[at] % 17, size - at);
