@@ -138,6 +138,15 @@ Json::Value to_json(const pipeline::DeviceActivity& activity) {
   json["last_seen"] = time_or_null(activity.last_seen);
   json["readings"] = Json::UInt64(activity.readings);
   json["rejected"] = Json::UInt64(activity.rejected);
+  json["health_score"] = Json::Value();
+  if (const auto& health = activity.health) {
+    json["health_score"] = std::round(health->score * 100) / 100;
+    json["health"]["uptime_percent"] = std::round(health->uptime * 1e4) / 100;
+    json["health"]["missing_percent"] = std::round(health->missing * 1e4) / 100;
+    json["health"]["error_rate"] = health->error_rate;
+    json["health"]["avg_response_ms"] = std::round(health->response_ms * 100) / 100;
+    json["health"]["interval_s"] = health->interval_s;
+  }
   json["created_at"] = format_iso8601(device.created_at);
   json["updated_at"] = format_iso8601(device.updated_at);
   return json;

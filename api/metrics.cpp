@@ -74,17 +74,21 @@ void add_pipeline(std::vector<MetricFamily>& families, const pipeline::Pipeline&
                             {gauge(static_cast<double>(pipeline.backlog()))}));
 }
 
-void add_devices(std::vector<MetricFamily>& families, const pipeline::Pipeline& pipeline) {
+void add_devices(std::vector<MetricFamily>& families, const pipeline::Pipeline& pipeline, Instant now) {
+  std::vector<ClientMetric> scores;
   std::vector<ClientMetric> messages;
   std::vector<ClientMetric> rejected;
-  for (const auto& entry : pipeline.registry().activity()) {
+  for (const auto& entry : pipeline.registry().activity(now)) {
     const Labels labels{{"device_id", entry.device.id}};
     messages.push_back(counter(static_cast<double>(entry.readings), labels));
     if (entry.rejected > 0) rejected.push_back(counter(static_cast<double>(entry.rejected), labels));
+    if (entry.health) scores.push_back(gauge(entry.health->score, labels));
   }
   families.push_back(
       family("telemetry_messages_total", "Readings accepted, by device.", MetricType::Counter, messages));
   families.push_back(family("telemetry_rejected_total", "Messages refused, by device.", MetricType::Counter, rejected));
+  families.push_back(family("device_health_score", "How well a device has been doing for a day, 0 to 100.",
+                            MetricType::Gauge, scores));
 }
 
 void add_sources(std::vector<MetricFamily>& families, const Overview& overview) {
@@ -154,10 +158,10 @@ void add_storage_and_sinks(std::vector<MetricFamily>& families, const Overview& 
 
 }  // namespace
 
-std::string metrics_text(const Overview& overview, const pipeline::Pipeline& pipeline) {
+std::string metrics_text(const Overview& overview, const pipeline::Pipeline& pipeline, Instant now) {
   std::vector<MetricFamily> families;
   add_pipeline(families, pipeline);
-  add_devices(families, pipeline);
+  add_devices(families, pipeline, now);
   add_sources(families, overview);
   add_storage_and_sinks(families, overview);
   return prometheus::TextSerializer().Serialize(families);

@@ -88,7 +88,8 @@ Response Routes::answer(const Request& request) try {
   if (get && path == "/health") return ok(fmt::format(R"({{"status":"healthy","version":"{}"}})", kVersion));
   if (get && path == "/ready") return ready();
   if (get && path == "/metrics")
-    return {.body = metrics_text(gateway_.overview(), pipeline_), .content_type = "text/plain; version=0.0.4"};
+    return {.body = metrics_text(gateway_.overview(), pipeline_, clock_.monotonic()),
+            .content_type = "text/plain; version=0.0.4"};
   if (get && path == "/api/v1/status") return status();
   if (get && path == "/api/v1/stream") return {.streams = true, .only_device = text_of(request, "device_id")};
   if (get && path == "/api/v1/rules") return rules();
@@ -177,7 +178,7 @@ Response Routes::devices(const Request& request) const {
   const auto status = text_of(request, "status");
   Json::Value items(Json::arrayValue);
   std::size_t total = 0;
-  for (const auto& entry : pipeline_.registry().activity()) {
+  for (const auto& entry : pipeline_.registry().activity(clock_.monotonic())) {
     const auto& device = entry.device;
     if (device.deleted_at || (!tenant.empty() && device.tenant != tenant) || (!type.empty() && device.type != type) ||
         (!status.empty() && to_string(device.status) != status)) {
@@ -190,7 +191,7 @@ Response Routes::devices(const Request& request) const {
 }
 
 Response Routes::device(const std::string& id) {
-  const auto known = pipeline_.registry().activity();
+  const auto known = pipeline_.registry().activity(clock_.monotonic());
   const auto entry = std::ranges::find(known, id, [](const auto& activity) { return activity.device.id; });
   if (entry == known.end() || entry->device.deleted_at) return not_found("device " + id);
   const auto series = reader_.series_of(id);
@@ -202,7 +203,8 @@ Response Routes::device(const std::string& id) {
 }
 
 bool Routes::knows(const std::string& id) const {
-  return std::ranges::any_of(pipeline_.registry().activity(), [&](const auto& entry) { return entry.device.id == id; });
+  return std::ranges::any_of(pipeline_.registry().activity(clock_.monotonic()),
+                             [&](const auto& entry) { return entry.device.id == id; });
 }
 
 Response Routes::begin_backup(const Request& request) {

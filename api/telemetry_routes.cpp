@@ -90,7 +90,7 @@ Response Routes::latest(const std::string& device_id) {
 /// Fixed blocks and sliding windows of a meter, a virtual meter or a building, with the peaks of days and months.
 Response Routes::demand(const Request& request, const std::string& meter, bool building) {
   std::vector<Device> devices;
-  for (const auto& entry : pipeline_.registry().activity()) devices.push_back(entry.device);
+  for (const auto& entry : pipeline_.registry().activity(clock_.monotonic())) devices.push_back(entry.device);
   const auto terms = building ? terms_of_building(meter, devices) : terms_of(meter, devices);
   if (!terms) return error_response(404, "NOT_FOUND", terms.error().message);
   const auto now = clock_.now();

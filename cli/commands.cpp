@@ -144,11 +144,11 @@ int list_devices(Context& context) {
   Json::Value whole;
   whole["data"] = items;
   return answer(context, whole, [&](const Json::Value& devices) {
-    Table table({"DEVICE", "NAME", "TYPE", "STATUS", "LOCATION", "LAST SEEN", "READINGS", "REFUSED"});
+    Table table({"DEVICE", "NAME", "TYPE", "STATUS", "HEALTH", "LOCATION", "LAST SEEN", "READINGS", "REFUSED"});
     for (const auto& device : devices) {
       table.add({cell(device["device_id"]), cell(device["device_name"]), cell(device["device_type"]),
-                 cell(device["status"]), cell(device["location"]), cell(device["last_seen"]), cell(device["readings"]),
-                 cell(device["rejected"])});
+                 cell(device["status"]), cell(device["health_score"]), cell(device["location"]),
+                 cell(device["last_seen"]), cell(device["readings"]), cell(device["rejected"])});
     }
     print_table(context, table,
                 "There is no device yet. One appears with its first message, or from a [[devices]] table.");

@@ -152,29 +152,34 @@ std::optional<SeriesFacts> Registry::facts_of(std::string_view device_id, std::s
   return facts;
 }
 
-void Registry::note_reading(const std::string& id, Timestamp at) {
+void Registry::note_reading(const Reading& reading, Instant now) {
   const std::scoped_lock lock(mutex_);
-  auto& seen = seen_[id];
-  seen.last = seen.last ? std::max(*seen.last, at) : at;
+  auto& seen = seen_[reading.device_id];
+  seen.last = seen.last ? std::max(*seen.last, reading.at) : reading.at;
   seen.readings += 1;
+  seen.health.reading(now, std::chrono::duration_cast<std::chrono::microseconds>(reading.received - reading.at));
 }
 
-void Registry::note_rejected(const std::string& id) {
+void Registry::note_rejected(const std::string& id, Instant now) {
   const std::scoped_lock lock(mutex_);
-  if (devices_.contains(id)) seen_[id].rejected += 1;
+  if (!devices_.contains(id)) return;
+  auto& seen = seen_[id];
+  seen.rejected += 1;
+  seen.health.refused(now);
 }
 
-std::vector<DeviceActivity> Registry::activity() const {
+std::vector<DeviceActivity> Registry::activity(Instant now) const {
   const std::scoped_lock lock(mutex_);
   std::vector<DeviceActivity> list;
   list.reserve(devices_.size());
   for (const auto& [id, device] : devices_) {
     const auto seen = seen_.find(id);
-    list.push_back({device, {}, 0, 0});
+    list.push_back({.device = device});
     if (seen == seen_.end()) continue;
     list.back().last_seen = seen->second.last;
     list.back().readings = seen->second.readings;
     list.back().rejected = seen->second.rejected;
+    list.back().health = seen->second.health.health(now);
   }
   std::ranges::sort(list, {}, [](const DeviceActivity& entry) { return entry.device.id; });
   return list;

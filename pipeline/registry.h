@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "config/table.h"
+#include "pipeline/health.h"
 #include "telemetry/device.h"
 #include "telemetry/error.h"
 #include "telemetry/reading.h"
@@ -41,6 +42,7 @@ struct DeviceActivity {
   std::optional<Timestamp> last_seen;
   std::uint64_t readings = 0;
   std::uint64_t rejected = 0;
+  std::optional<Health> health;  ///< Nothing while nobody can know.
 };
 
 /// Every device the gateway knows, in memory; the catalogue on disk follows with the next group.
@@ -72,16 +74,17 @@ class Registry {
   /// Records to be written before the next readings.
   bool has_changes() const { return !changes_.empty(); }
   std::vector<Device> take_changes() { return std::exchange(changes_, {}); }
-  void note_reading(const std::string& id, Timestamp at);
-  void note_rejected(const std::string& id);
+  void note_reading(const Reading& reading, Instant now);
+  void note_rejected(const std::string& id, Instant now);
 
-  std::vector<DeviceActivity> activity() const;
+  std::vector<DeviceActivity> activity(Instant now) const;
 
  private:
   struct Seen {
     std::optional<Timestamp> last;
     std::uint64_t readings = 0;
     std::uint64_t rejected = 0;
+    HealthTracker health;
   };
 
   /// Stores the record if it says anything new, with a new version when what is sent beside the key changed.

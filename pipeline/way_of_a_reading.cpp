@@ -142,7 +142,7 @@ void Pipeline::accept(Reading reading) {
     group_.outbox.push_back({std::move(notice.alert_id), std::move(notice.channel), std::move(notice.event)});
   }
   urgent_ = urgent_ || verdict.urgent;
-  registry_.note_reading(reading.device_id, reading.at);
+  registry_.note_reading(reading, clock_.monotonic());
   fields_ += reading.fields.size();
   // What only a clock that nothing vouches for has stamped is kept apart until the clock is known.
   auto& kept = has(reading.quality, Quality::clock_unsynced) ? group_.held : group_.readings;
@@ -150,7 +150,7 @@ void Pipeline::accept(Reading reading) {
 }
 
 void Pipeline::reject(Message message, Rejection reason, std::string detail, std::int64_t replayed_id) {
-  if (const auto in_topic = reader_.device_in(message)) registry_.note_rejected(*in_topic);
+  if (const auto in_topic = reader_.device_in(message)) registry_.note_rejected(*in_topic, clock_.monotonic());
   if (replayed_id != 0) {
     log::notice(fmt::format("dead letter {} was refused again: {}", replayed_id, detail));
     return;
