@@ -25,7 +25,7 @@ void Schedule::Grid::move_on(Instant began) {
   if (any() && due <= began) due += period * ((began - due) / period + 1);
 }
 
-Schedule::Schedule(std::vector<Periods> meters, Instant now) : began_(now) {
+Schedule::Schedule(const std::vector<Periods>& meters, Instant now) : began_(now) {
   for (const auto& periods : meters) meters_.push_back({.fast = {periods.fast, now}, .slow = {periods.slow, now}});
 }
 

@@ -26,7 +26,7 @@ class Schedule {
     bool slow = false;  ///< Also the slow rows, beside the fast ones.
   };
 
-  Schedule(std::vector<Periods> meters, Instant now);
+  Schedule(const std::vector<Periods>& meters, Instant now);
 
   /// Who is to be read now, if anybody is.
   std::optional<Turn> take(Instant now);

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <map>
 #include <set>
+#include <thread>
 #include <tuple>
 
 #include "drivers/modbus/bus.h"
@@ -434,6 +435,17 @@ TEST(Learnt, passes_over_a_file_that_is_none_of_ours) {
   for (const auto* text : {"", "wattd learnt 2\n", "wattd learnt 1\nhole 4 1 2\n", "wattd learnt 1\nmeter 1 x\n",
                            "wattd learnt 1\nmeter 1 x 1 0 0\nhole 4 9 3\n", "wattd learnt 1\nnonsense\n"})
     EXPECT_TRUE(parse_learnt(text).empty()) << text;
+}
+
+TEST_F(BusTest, answers_questions_between_two_turns) {
+  SystemClock real;
+  auto* own = new FakeLink;
+  Bus running(two_meters(), std::unique_ptr<Link>(own), intake, real);
+  EXPECT_EQ(running.ask({1, 3, 5, 2}, 100ms, 20ms).error().kind, ErrorKind::retry) << "nobody is there to answer";
+  std::jthread thread([&](const std::stop_token& stop) { running.run(stop); });
+  const auto words = running.ask({1, 3, 5, 2}, 100ms, 10s);
+  ASSERT_TRUE(words) << words.error().message;
+  EXPECT_EQ(*words, (std::vector<std::uint16_t>{5, 6}));
 }
 
 TEST_F(BusTest, reads_the_slow_rows_together_with_the_fast_ones) {

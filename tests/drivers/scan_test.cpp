@@ -1,0 +1,102 @@
+#include "drivers/modbus/scan.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+
+namespace wattd::drivers::modbus {
+namespace {
+
+using namespace std::chrono_literals;
+
+/// Meters by unit: registers of a function, by address. Others are refused; units that are not here stay silent.
+class PlantLink final : public Link {
+ public:
+  Result<std::vector<std::uint16_t>> read(int unit, int function, int address, int count) override {
+    ++requests;
+    const auto meter = meters.find(unit);
+    if (meter == meters.end() || requests > silent_after) return fail(ErrorKind::retry, "no answer");
+    std::vector<std::uint16_t> words;
+    for (int i = address; i < address + count; ++i) {
+      const auto word = meter->second.find({function, i});
+      if (word == meter->second.end()) return fail(ErrorKind::unsupported, "exception 2");
+      words.push_back(word->second);
+    }
+    return words;
+  }
+  /// A meter that shows `values` where a profile says that they stand.
+  void add(int unit, const Profile& profile, const std::map<std::string, double>& values) {
+    auto& registers = meters[unit];
+    for (const auto& row : profile.registers) {
+      const auto value = values.find(row.measurand);
+      const auto words = encode(row, value == values.end() ? 1 : value->second);
+      for (std::size_t i = 0; i < words.size(); ++i)
+        registers[{row.function, row.address + static_cast<int>(i)}] = words[i];
+    }
+  }
+
+  std::map<int, std::map<std::pair<int, int>, std::uint16_t>> meters;
+  int requests = 0;
+  int silent_after = 1 << 30;
+};
+
+struct ScannerTest : testing::Test {
+  static std::vector<Profile> all() {
+    std::vector<Profile> profiles;
+    for (const auto& id : list_profiles({SOURCE_DIR "/etc/profiles"}))
+      profiles.push_back(load_profile(id, {SOURCE_DIR "/etc/profiles"}));
+    return profiles;
+  }
+  PlantLink link;
+  Scanner scanner{link, all(), 0ms};
+};
+
+const std::map<std::string, double> kQuiet{{"voltage_l1_n", 230},   {"voltage_l2_n", 231},   {"voltage_l3_n", 229},
+                                           {"voltage_ln_avg", 230}, {"voltage_l1_l2", 400},  {"voltage_l2_l3", 401},
+                                           {"voltage_l3_l1", 399},  {"voltage_ll_avg", 400}, {"frequency", 50}};
+
+TEST_F(ScannerTest, finds_the_profile_that_fits_best) {
+  link.add(7, load_profile("schneider-iem3155", {SOURCE_DIR "/etc/profiles"}), kQuiet);
+  ASSERT_TRUE(scanner.is_there(7));
+  const auto candidates = scanner.identify(7, 3);
+  ASSERT_FALSE(candidates.empty());
+  EXPECT_EQ(candidates[0].profile, "schneider-iem3155");
+  EXPECT_EQ(candidates[0].doubtful, 0);
+}
+
+TEST_F(ScannerTest, wants_voltage_and_frequency_both) {
+  auto values = kQuiet;
+  values["frequency"] = 12;
+  link.add(7, load_profile("eastron-sdm630", {SOURCE_DIR "/etc/profiles"}), values);
+  for (const auto& candidate : scanner.identify(7, 100)) EXPECT_NE(candidate.profile, "eastron-sdm630");
+}
+
+TEST_F(ScannerTest, leaves_a_silent_unit_at_two_requests_and_a_refusing_one_without_a_name) {
+  EXPECT_FALSE(scanner.is_there(3));
+  EXPECT_FALSE(scanner.is_there(30));
+  EXPECT_LE(link.requests, 3);
+  EXPECT_EQ(scanner.last_error(), "no answer");
+  link.meters[4];
+  EXPECT_TRUE(scanner.is_there(4));
+  EXPECT_TRUE(scanner.identify(4, 3).empty());
+}
+
+TEST_F(ScannerTest, gives_up_a_unit_that_does_not_answer_any_more) {
+  link.add(5, load_profile("eastron-sdm630", {SOURCE_DIR "/etc/profiles"}), kQuiet);
+  link.silent_after = 20;
+  ASSERT_TRUE(scanner.is_there(5));
+  scanner.identify(5, 3);
+  EXPECT_LE(link.requests, 20 + 15);
+}
+
+TEST(Plausible, knows_what_a_plant_may_have) {
+  EXPECT_EQ(is_plausible("voltage_l1_n", 230), true);
+  EXPECT_EQ(is_plausible("voltage_l1_n", 400), false);
+  EXPECT_EQ(is_plausible("voltage_l1_l2", 400), true);
+  EXPECT_EQ(is_plausible("frequency", 5000), false);
+  EXPECT_EQ(is_plausible("power_factor_total", 1.5), false);
+  EXPECT_EQ(is_plausible("device_serial", 1), std::nullopt);
+}
+
+}  // namespace
+}  // namespace wattd::drivers::modbus
