@@ -89,6 +89,14 @@ void require_unique(const config::Table& root, std::string_view key, const std::
   }
 }
 
+/// A name of its own for each id, whatever is in it.
+std::string file_name_of(const std::string& id) {
+  std::string name;
+  for (const unsigned char c : id)
+    name += std::isalnum(c) != 0 ? std::string(1, static_cast<char>(c)) : fmt::format("-{:02x}", c);
+  return name;
+}
+
 /// A line has one master, and many a serial server takes one client.
 void require_one_master(const config::Table& root, const std::vector<drivers::modbus::BusConfig>& buses) {
   std::set<std::string> seen;
@@ -167,12 +175,10 @@ Settings load_settings(const std::string& path, bool must_exist) {
 
   require_unique(root, "mqtt", settings.connections, [](const auto& connection) { return connection.id; });
   require_unique(root, "buses", settings.buses, [](const auto& bus) { return bus.id; });
-  for (auto& bus : settings.buses) {
-    std::string file;
-    for (const unsigned char c : bus.id)
-      file += std::isalnum(c) != 0 ? std::string(1, static_cast<char>(c)) : fmt::format("-{:02x}", c);
-    bus.learnt_path = fmt::format("{}/buses/{}.learnt", settings.storage.directory, file);
-  }
+  const auto& state = settings.storage.directory;
+  for (auto& bus : settings.buses) bus.learnt_path = fmt::format("{}/buses/{}.learnt", state, file_name_of(bus.id));
+  for (auto& connection : settings.connections)
+    connection.filters_path = fmt::format("{}/mqtt/{}.filters", state, file_name_of(connection.id));
   require_one_master(root, settings.buses);
   require_unique(root, "sinks", settings.sinks, [](const auto& sink) { return sink.id; });
   require_unique(root, "rules", settings.rules, [](const auto& rule) { return rule.name; });

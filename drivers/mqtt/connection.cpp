@@ -49,6 +49,13 @@ struct Connection::Callbacks {
     for (const auto& wanted : connection.config_.subscriptions) {
       mosquitto_subscribe(connection.client_.get(), nullptr, wanted.filter.c_str(), 1);
     }
+    connection.give_up_old_subscriptions();
+  }
+
+  static void on_unsubscribe(mosquitto*, void* self, int) noexcept {
+    auto& connection = *static_cast<Connection*>(self);
+    if (connection.unanswered_unsubscriptions_ > 0 && --connection.unanswered_unsubscriptions_ == 0)
+      connection.keep_subscriptions();
   }
 
   static void on_subscribe(mosquitto*, void* self, int, int count, const int* granted) noexcept {
@@ -126,7 +133,32 @@ void Connection::configure_client() {
   }
   mosquitto_connect_with_flags_callback_set(client, Callbacks::on_connect);
   mosquitto_subscribe_callback_set(client, Callbacks::on_subscribe);
+  mosquitto_unsubscribe_callback_set(client, Callbacks::on_unsubscribe);
   mosquitto_message_callback_set(client, Callbacks::on_message);
+}
+
+/// A session that goes on still holds what an earlier configuration asked for; a new one holds nothing.
+void Connection::give_up_old_subscriptions() {
+  unanswered_unsubscriptions_ = 0;
+  if (config_.filters_path.empty()) return;
+  const auto old = load_filters(config_.filters_path);
+  for (const auto& filter : old) {
+    if (!resumed_ ||
+        std::ranges::find(config_.subscriptions, filter, &Subscription::filter) != config_.subscriptions.end())
+      continue;
+    if (mosquitto_unsubscribe(client_.get(), nullptr, filter.c_str()) == MOSQ_ERR_SUCCESS)
+      ++unanswered_unsubscriptions_;
+  }
+  // What is given up stays noted until the broker has said that it is.
+  if (unanswered_unsubscriptions_ == 0) keep_subscriptions();
+}
+
+void Connection::keep_subscriptions() {
+  std::vector<std::string> filters;
+  for (const auto& wanted : config_.subscriptions) filters.push_back(wanted.filter);
+  if (load_filters(config_.filters_path) == filters) return;
+  if (const auto saved = save_filters(config_.filters_path, filters); !saved)
+    log::warning(fmt::format("{}: what is subscribed to is not kept: {}", config_.id, saved.error().message));
 }
 
 std::string Connection::last_error() const {

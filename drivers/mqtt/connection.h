@@ -27,7 +27,8 @@ struct ConnectionConfig {
   std::string username;
   std::string password;
   std::vector<Subscription> subscriptions{{"devices/+/telemetry"}};
-  int window = 20;  ///< The broker's in-flight window (mosquitto: max_inflight_messages).
+  std::string filters_path;  ///< Where is kept what was subscribed to; empty for nowhere.
+  int window = 20;           ///< The broker's in-flight window (mosquitto: max_inflight_messages).
   std::chrono::seconds keepalive{30};
   std::string ca_file, cert_file, key_file;  ///< TLS when `ca_file` is set.
   bool operator==(const ConnectionConfig&) const = default;
@@ -72,6 +73,8 @@ class Connection {
   };
 
   void configure_client();
+  void give_up_old_subscriptions();
+  void keep_subscriptions();
   bool connect(const std::stop_token& stop);
   void serve(const std::stop_token& stop);
   enum class Arrival { lost, nothing, message };
@@ -104,6 +107,7 @@ class Connection {
   bool refused_ = false;
   bool accepted_ = false;  ///< The broker has answered the connect.
   std::size_t unanswered_subscriptions_ = 0;
+  std::size_t unanswered_unsubscriptions_ = 0;
 };
 
 }  // namespace wattd::drivers::mqtt

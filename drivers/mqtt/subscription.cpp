@@ -5,6 +5,8 @@
 #include <mosquitto.h>
 
 #include <algorithm>
+#include <filesystem>
+#include <fstream>
 #include <set>
 
 #include "drivers/mqtt/dialect.h"
@@ -89,6 +91,29 @@ bool matches(const std::string& filter, const std::string& topic) {
   bool result = false;
   mosquitto_topic_matches_sub(without_share(filter).c_str(), topic.c_str(), &result);
   return result;
+}
+
+std::vector<std::string> load_filters(const std::string& path) {
+  std::vector<std::string> filters;
+  std::ifstream file(path);
+  for (std::string line; std::getline(file, line);) {
+    if (!line.empty()) filters.push_back(line);
+  }
+  return filters;
+}
+
+Result<void> save_filters(const std::string& path, const std::vector<std::string>& filters) {
+  namespace fs = std::filesystem;
+  const auto beside = path + ".new";
+  std::error_code problem;
+  fs::create_directories(fs::path(path).parent_path(), problem);
+  std::ofstream file(beside, std::ios::trunc);
+  for (const auto& filter : filters) file << filter << '\n';
+  file.close();
+  if (!file) return fail(ErrorKind::permanent, beside + " cannot be written");
+  fs::rename(beside, path, problem);
+  if (problem) return fail(ErrorKind::permanent, fmt::format("{} cannot be replaced: {}", path, problem.message()));
+  return {};
 }
 
 std::vector<Subscription> parse_subscriptions(const config::Table& table) {

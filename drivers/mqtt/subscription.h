@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "config/table.h"
+#include "telemetry/error.h"
 
 namespace wattd::drivers::mqtt {
 
@@ -35,6 +36,12 @@ struct Subscription {
 
 /// Whether a topic is one of a filter's; a shared subscription's group does not count.
 bool matches(const std::string& filter, const std::string& topic);
+
+/// The filters that a broker was last asked for, one a line; none where there is no file. A session that goes on keeps
+/// them at the broker, whatever the configuration says since.
+std::vector<std::string> load_filters(const std::string& path);
+/// Replaces the file. Errors: permanent, with the reason.
+Result<void> save_filters(const std::string& path, const std::vector<std::string>& filters);
 
 /// The subscriptions that the topics, publishers and mappings of an [[mqtt]] table ask for.
 /// Errors: throws config::ConfigError.

@@ -56,7 +56,7 @@ def test_publishers_of_many_makers_are_read_out_of_the_box(plant):
 
 
 def test_a_changed_subscription_holds_for_a_session_that_goes_on(plant):
-    broker = Broker(plant)
+    broker = Broker(plant, extra="log_type all")
     plain = f'[[mqtt]]\nport = {broker.port}\n'
     gateway = Gateway(plant, plain)
     gateway.wait_connected()
@@ -67,5 +67,6 @@ def test_a_changed_subscription_holds_for_a_session_that_goes_on(plant):
     say(broker, "devices/D9/telemetry", {"power": 1})
     say(broker, *MESSAGES["plug1"][0][:2])
     gateway.wait_committed(1)
+    wait_until(lambda: "UNSUBSCRIBE from" in broker.process.text(), what="the broker is told that the old topic is not wanted")
     time.sleep(1)
     assert [device["device_id"] for device in gateway.get("/api/v1/devices")["data"]] == ["plug1"]
