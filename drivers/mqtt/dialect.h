@@ -12,6 +12,8 @@
 
 namespace wattd::drivers::mqtt {
 
+inline constexpr double kPerWattHour = .001;  ///< kWh
+
 /// How one kind of publisher speaks. Threads: one.
 class Dialect {
  public:

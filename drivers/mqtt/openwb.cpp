@@ -9,8 +9,6 @@
 namespace wattd::drivers::mqtt {
 namespace {
 
-constexpr double kPerWattHour = .001;  // kWh
-
 /// What openWB says of a component; {} is a phase, in lists.
 struct Topic {
   std::string_view component;  ///< Empty for any.

@@ -10,7 +10,6 @@
 namespace wattd::drivers::mqtt {
 namespace {
 
-constexpr double kPerWattHour = .001;                 // kWh
 constexpr double kPerWattMinute = kPerWattHour / 60;  // kWh
 
 struct Quantity {
