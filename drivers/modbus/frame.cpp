@@ -63,21 +63,18 @@ Bytes encode_tcp(const ReadRequest& request, std::uint16_t transaction) {
 }
 
 void Asked::note(std::uint16_t transaction, const ReadRequest& request, Instant sent) {
-  ring_.resize(kMost);
-  ring_[transaction % kMost] = {transaction, request, sent};
-  newest_ = transaction;
+  while (!latest_.empty() && (latest_.size() == kMost || latest_.front().sent + kLongest < sent)) latest_.pop_front();
+  latest_.push_back({transaction, request, sent});
 }
 
 const Asked::Entry* Asked::find(std::uint16_t transaction) const {
-  if (ring_.empty() || transaction < kFirstTransaction) return nullptr;
-  const auto& entry = ring_[transaction % kMost];
-  return entry.transaction == transaction ? &entry : nullptr;
+  if (latest_.empty() || transaction < kFirstTransaction) return nullptr;
+  const auto place = static_cast<std::size_t>((transaction - latest_.front().transaction) & (kFirstTransaction - 1));
+  return place < latest_.size() && latest_[place].transaction == transaction ? &latest_[place] : nullptr;
 }
 
 bool Asked::any_begins_with(std::uint8_t byte) const {
-  const auto number = static_cast<std::uint16_t>(byte << 8 | (newest_ & 0xFF));
-  return find(number) != nullptr || find(static_cast<std::uint16_t>(number | 0xFF)) != nullptr ||
-         find(static_cast<std::uint16_t>(byte << 8)) != nullptr;
+  return !latest_.empty() && (byte == latest_.front().transaction >> 8 || byte == latest_.back().transaction >> 8);
 }
 
 void AnswerParser::drop(std::size_t count) {

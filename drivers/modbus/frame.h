@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <deque>
 #include <optional>
 #include <span>
 #include <utility>
@@ -51,12 +52,12 @@ class Asked {
   const Entry* find(std::uint16_t transaction) const;
   /// Whether a request is here whose number begins with this byte.
   bool any_begins_with(std::uint8_t byte) const;
-  void forget() { ring_.clear(); }
+  void forget() { latest_.clear(); }
 
  private:
-  static constexpr std::size_t kMost = 1024;  ///< Half a minute of a busy connection.
-  std::vector<Entry> ring_;
-  std::uint16_t newest_ = 0;
+  static constexpr std::size_t kMost = 1024;
+  static constexpr std::chrono::seconds kLongest{60};
+  std::deque<Entry> latest_;  ///< Numbered without a gap.
 };
 
 /// What came back: the registers, or the number of an exception.
