@@ -86,6 +86,8 @@ void Bus::make_plan(std::size_t meter) {
   }
   if (config_.address.framing() == Framing::rtu && !learnt_[meter].is_strict) tell_apart(every, config.profile);
   learnt_[meter].has_news = false;
+  learnt_[meter].mute.clear();  // the requests are other ones now
+  learnt_[meter].unanswered.clear();
   std::vector<std::string> left_out;
   for (const auto& row : config.profile.registers) {
     if (touches_hole(row, line)) left_out.push_back(row.measurand);
@@ -216,6 +218,7 @@ Bus::Outcome Bus::poll(const Schedule::Turn& turn, Instant now) {
   Reading reading{.device_id = meter.device_id, .at = began.at, .quality = began.quality};
   asked_ = heard_ = 0;
   refused_.clear();
+  refusal_.clear();
   auto outcome = find_base(turn.meter);
   if (outcome) outcome = read_all(turn, reading);
   learn_refusals(turn.meter, !reading.fields.empty());
@@ -227,7 +230,7 @@ Bus::Outcome Bus::poll(const Schedule::Turn& turn, Instant now) {
   if (outcome && asked_ == 0) return Outcome::nothing;
   const auto took = std::chrono::duration<double, std::milli>(clock_.monotonic() - now).count();
   // A meter that refuses everything is one that is starting, or another one: it is asked as seldom as a silent one.
-  const bool is_refused = outcome && reading.fields.empty() && !refused_.empty();
+  const bool is_refused = outcome && reading.fields.empty() && !refusal_.empty();
   note(turn.meter, took, !outcome ? outcome.error().message : is_refused ? refusal_ : learnt.unanswered);
   const auto result = heard_ > 0 && !is_refused ? Outcome::heard : Outcome::silent;
   if (reading.fields.empty()) return result;
@@ -265,6 +268,7 @@ Result<void> Bus::read_all(const Schedule::Turn& turn, Reading& reading) {
     auto answer = read(turn.meter, *request, reading);
     if (config_.meters[turn.meter].profile.delay > 0ms)
       std::this_thread::sleep_for(config_.meters[turn.meter].profile.delay);
+    if (!answer && answer.error().kind != ErrorKind::retry) refusal_ = answer.error().message;
     if (answer || answer.error().kind != ErrorKind::retry) {
       learnt.mute.erase(key(*request++));
       continue;

@@ -225,6 +225,7 @@ class FakeLink final : public Link {
   Result<std::vector<std::uint16_t>> read(int unit, int, int address, int count) override {
     requests.emplace_back(address, count);
     if (silent.contains(unit) || mute.contains(address) || lose-- > 0) return fail(ErrorKind::retry, "no answer");
+    if (failing) return fail(ErrorKind::permanent, "device failure");
     for (int i = address; i < address + count; ++i) {
       if (holes.contains(i)) return fail(ErrorKind::unsupported, "Illegal data address");
     }
@@ -235,6 +236,7 @@ class FakeLink final : public Link {
   std::vector<std::pair<int, int>> requests;
   std::set<int> holes;
   std::set<int> silent;
+  bool failing = false;
   std::set<int> mute;  ///< Addresses at which requests go unanswered.
   int lose = 0;        ///< So many of the next answers.
 };
@@ -315,6 +317,17 @@ TEST_F(BusTest, learns_nothing_from_a_meter_that_refuses_everything_while_it_sta
   ASSERT_EQ(intake.readings.size(), 2u);
   EXPECT_EQ(intake.readings[0].fields.size(), 3u);
   EXPECT_TRUE(bus.health().meters[0].left_out.empty());
+  EXPECT_EQ(bus.health().meters[0].last_error, "");
+}
+
+TEST_F(BusTest, says_so_when_a_meter_is_there_and_will_not_say) {
+  link->failing = true;
+  turn();
+  EXPECT_TRUE(intake.readings.empty());
+  EXPECT_EQ(bus.health().meters[0].last_error, "device failure");
+  link->failing = false;
+  clock.advance(2s);
+  turn();
   EXPECT_EQ(bus.health().meters[0].last_error, "");
 }
 
