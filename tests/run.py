@@ -20,7 +20,7 @@ import xml.etree.ElementTree
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "build" / "results"
-FUZZ_SECONDS = int(os.environ.get("WATTD_FUZZ_SECONDS", "10"))
+FUZZ_SECONDS = int(os.environ.get("WATTD_FUZZ_SECONDS", "5"))
 passed = failed = skipped = 0
 
 

@@ -18,7 +18,7 @@ import pytest
 from plant import BUILD, BULB, BULBS, ROOT, Broker, Gateway, free_port, mqtt_config, sink_config, wait_until
 from test_way_of_a_reading import publish
 
-KILLS = int(os.environ.get("WATTD_KILLS", "20"))
+KILLS = int(os.environ.get("WATTD_KILLS", "10"))
 
 
 class Stream(threading.Thread):
