@@ -277,7 +277,7 @@ Result<void> Bus::read_all(const Schedule::Turn& turn, Reading& reading) {
     if (before == 0 && repeats-- > 0) continue;
     // Of a meter that says nothing at all nobody knows what it would not answer.
     learnt.mute[key(*request++)] = heard_ > 0 ? before + 1 : std::min(before + 1, kMute - 1);
-    learnt.unanswered = answer.error().message;
+    if (heard_ > 0) learnt.unanswered = answer.error().message;
     if (heard_ == 0 || ++lost > 1) return answer;
   }
   if (learnt.mute.empty()) learnt.unanswered.clear();
