@@ -8,7 +8,8 @@ namespace wattd::daemon {
 
 Sources::Sources(const Settings& settings, const std::string& gateway_id, drivers::Intake& intake, const Clock& clock) {
   for (auto config : settings.connections) {
-    if (config.client_id.empty()) config.client_id = fmt::format("wattd-{}-{}", gateway_id.substr(0, 8), config.id);
+    if (config.broker.client_id.empty())
+      config.broker.client_id = fmt::format("wattd-{}-{}", gateway_id.substr(0, 8), config.id);
     connections_.push_back(std::make_unique<drivers::mqtt::Connection>(
         std::move(config), settings.pipeline.commit_interval, intake, clock));
   }
@@ -45,7 +46,7 @@ std::vector<api::ConnectionStatus> Sources::connections() const {
   std::vector<api::ConnectionStatus> list;
   for (const auto& connection : connections_) {
     const auto& counts = connection->counts();
-    list.push_back({connection->config().id, fmt::format("{}:{}", connection->config().host, connection->config().port),
+    list.push_back({connection->config().id, connection->config().broker.address(),
                     counts.connected, counts.messages, counts.connects, counts.retained_skipped, counts.full_pauses,
                     connection->last_error()});
   }

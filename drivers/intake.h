@@ -18,6 +18,8 @@ class Intake {
 
   /// Whether a source may ask for more. When not, it stops reading or skips the poll, and says so in its count.
   virtual bool has_room() const = 0;
+  /// How long a source may gather what comes before it hands it over: not long where rules wait for it.
+  virtual std::chrono::milliseconds patience() const { return {}; }
   virtual Ticket put(std::vector<Message> messages) = 0;
   virtual Ticket put(Reading reading) = 0;
   /// The last ticket that is on the disk.

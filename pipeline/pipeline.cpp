@@ -18,6 +18,8 @@ constexpr double kUrgentBurst = 20;          // commits that alerts may ask for 
 constexpr double kUrgentPerSecond = 10;      // and a second thereafter
 constexpr auto kRetryCommit = 1s;
 constexpr auto kRetryClock = 10s;
+constexpr auto kPatience = 50ms;        // of sources, where nothing waits for a reading but its commit
+constexpr auto kRulesPatience = 1ms;    // and where rules may raise an alert at once
 
 }  // namespace
 
@@ -201,8 +203,19 @@ std::vector<Pipeline::Entry> Pipeline::take_waiting(std::vector<Change>& changes
   return std::exchange(waiting_, {});
 }
 
+/// What comes right after a commit has waited for it, most likely: in a steady stream the interval counts from the
+/// beginning of one commit to the next.
 void Pipeline::open_group(Instant now) {
-  if (!opened_) opened_ = now;
+  if (opened_) return;
+  const bool is_steady = now - commit_began_ < options_.commit_interval / 2;
+  opened_ = is_steady ? commit_began_ : now;
+}
+
+void Pipeline::set_rules(std::vector<Rule> rules) {
+  const bool any = std::ranges::any_of(rules, [](const Rule& rule) { return rule.status == RuleStatus::active; });
+  const std::chrono::milliseconds patience = any ? kRulesPatience : kPatience;
+  patience_ms_ = static_cast<int>(std::min(patience, options_.commit_interval / 8).count());
+  save_alerts(engine_.set_rules(std::move(rules), clock_.now()));
 }
 
 void Pipeline::save_alerts(std::vector<Alert> alerts) {
@@ -234,6 +247,7 @@ void Pipeline::commit(Instant now) {
   const auto changes = registry_.take_changes();
   group_.devices.insert(group_.devices.end(), changes.begin(), changes.end());
   group_.boot = clock_.boot();
+  commit_began_ = now;
   auto result = group_.empty() ? Result<std::uint64_t>(store_.usage().last_seq) : store_.commit(group_);
   if (!result && result.error().kind == ErrorKind::permanent) {
     log::error("a group was refused; looking for what is wrong with it: " + result.error().message);

@@ -67,6 +67,7 @@ class Pipeline final : public drivers::Intake {
   Instant step(Instant now);
 
   bool has_room() const override;
+  std::chrono::milliseconds patience() const override { return std::chrono::milliseconds{patience_ms_.load()}; }
   Ticket put(std::vector<Message> messages) override;
   Ticket put(Reading reading) override;
   Ticket committed() const override { return committed_.load(std::memory_order_acquire); }
@@ -86,7 +87,7 @@ class Pipeline final : public drivers::Intake {
   const Registry& registry() const { return registry_; }
   /// Tells the store what the registry knows of each series; after the registry has changed.
   void describe_series();
-  void set_rules(std::vector<Rule> rules) { save_alerts(engine_.set_rules(std::move(rules), clock_.now())); }
+  void set_rules(std::vector<Rule> rules);
   /// Written with the next group: cheaper than a transaction of its own.
   void save_cursor(const storage::Cursor& cursor);
   void set_aside(DeadLetter letter);
@@ -155,12 +156,14 @@ class Pipeline final : public drivers::Intake {
   std::string commit_problem_;           ///< Guarded by mutex_.
   std::atomic<std::size_t> backlog_{0};  ///< Entries put in and not committed yet.
   std::atomic<Ticket> committed_{0};
+  std::atomic<int> patience_ms_{0};  ///< Of sources, with what they have read.
 
   // The open group; the pipeline's thread alone.
   storage::Group group_;
   Ticket processed_ = 0;
   std::size_t fields_ = 0;
   std::optional<Instant> opened_;
+  Instant commit_began_{};  ///< Of the last commit.
   std::vector<Timestamp> alert_arrivals_;
   bool urgent_ = false;
   double urgent_tokens_ = 20;

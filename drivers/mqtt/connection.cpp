@@ -8,7 +8,6 @@
 #include <random>
 #include <stdexcept>
 
-#include "drivers/mqtt/reachable.h"
 #include "telemetry/log.h"
 
 namespace wattd::drivers::mqtt {
@@ -22,12 +21,6 @@ constexpr std::size_t kHandOver = 64;  // messages moved to the intake at once
 constexpr auto kFirstPause = 200ms;
 constexpr auto kLongestPause = 10s;
 
-/// mosquitto_lib_init must run once, before the first client and before threads use it.
-void init_library() {
-  static const bool done = mosquitto_lib_init() == MOSQ_ERR_SUCCESS;
-  if (!done) throw std::runtime_error("libmosquitto does not start");
-}
-
 }  // namespace
 
 /// What the library calls; none of it may throw.
@@ -36,15 +29,17 @@ struct Connection::Callbacks {
     auto& connection = *static_cast<Connection*>(self);
     if (code != 0) {
       connection.refused_ = true;
-      connection.set_error(fmt::format("the broker refused: {}", mosquitto_connack_string(code)));
+      connection.set_error(
+          fmt::format("the broker refused: {}", connection.config_.broker.v5 ? mosquitto_reason_string(code)
+                                                                             : mosquitto_connack_string(code)));
       return;
     }
     connection.accepted_ = true;
     connection.unanswered_subscriptions_ = connection.config_.subscriptions.size();
     connection.resumed_ = (flags & 1) != 0;
     connection.counts_.connects += 1;
-    log::notice(fmt::format("{}: connected to {}:{}{}", connection.config_.id, connection.config_.host,
-                            connection.config_.port, (flags & 1) != 0 ? ", the session goes on" : ", a new session"),
+    log::notice(fmt::format("{}: connected to {}{}", connection.config_.id,
+                            connection.config_.broker.address(), (flags & 1) != 0 ? ", the session goes on" : ", a new session"),
                 {{"SOURCE", connection.config_.id}});
     for (const auto& wanted : connection.config_.subscriptions) {
       mosquitto_subscribe(connection.client_.get(), nullptr, wanted.filter.c_str(), 1);
@@ -99,43 +94,18 @@ struct Connection::Callbacks {
   }
 };
 
-void Connection::Free::operator()(mosquitto* client) const { mosquitto_destroy(client); }
-
 Connection::Connection(ConnectionConfig config, std::chrono::milliseconds commit_interval, Intake& intake,
                        const Clock& clock)
     : config_(std::move(config)), commit_interval_(commit_interval), intake_(intake), clock_(clock) {
-  init_library();
-  configure_client();
-}
-
-Connection::~Connection() = default;
-
-void Connection::configure_client() {
-  client_.reset(mosquitto_new(config_.client_id.c_str(), false, this));
-  if (!client_)
-    throw std::runtime_error(fmt::format("{}: the client id {:?} is not usable", config_.id, config_.client_id));
+  client_ = make_client(config_.broker, false, this, config_.id);
   auto* const client = client_.get();
-  // Tells the library that writes are ours to make: without it a PUBACK leaves before the callback runs.
-  mosquitto_threaded_set(client, true);
-  mosquitto_int_option(client, MOSQ_OPT_TCP_NODELAY, 1);
-  if (!config_.username.empty()) {
-    mosquitto_username_pw_set(client, config_.username.c_str(),
-                              config_.password.empty() ? nullptr : config_.password.c_str());
-  }
-  if (!config_.ca_file.empty()) {
-    const auto or_null = [](const std::string& path) { return path.empty() ? nullptr : path.c_str(); };
-    const int code = mosquitto_tls_set(client, config_.ca_file.c_str(), nullptr, or_null(config_.cert_file),
-                                       or_null(config_.key_file), nullptr);
-    if (code != MOSQ_ERR_SUCCESS) {
-      throw std::runtime_error(
-          fmt::format("{}: the TLS files cannot be used: {}", config_.id, mosquitto_strerror(code)));
-    }
-  }
   mosquitto_connect_with_flags_callback_set(client, Callbacks::on_connect);
   mosquitto_subscribe_callback_set(client, Callbacks::on_subscribe);
   mosquitto_unsubscribe_callback_set(client, Callbacks::on_unsubscribe);
   mosquitto_message_callback_set(client, Callbacks::on_message);
 }
+
+Connection::~Connection() = default;
 
 /// A session that goes on still holds what an earlier configuration asked for; a new one holds nothing.
 void Connection::give_up_old_subscriptions() {
@@ -172,19 +142,13 @@ void Connection::set_error(std::string message) {
 }
 
 bool Connection::connect(const std::stop_token& stop) {
-  // The library connects without a time limit of its own; ask first whether anyone is there.
-  if (auto problem = unreachable_because(config_.host, config_.port, 5s); !problem.empty()) {
-    set_error(std::move(problem));
-    return false;
-  }
   if (stop.stop_requested()) return false;
   static std::atomic<std::uint32_t> connects{0};
   epoch_ = ++connects;
   refused_ = false;
-  const int code =
-      mosquitto_connect(client_.get(), config_.host.c_str(), config_.port, static_cast<int>(config_.keepalive.count()));
-  if (code == MOSQ_ERR_SUCCESS) return true;
-  set_error(fmt::format("cannot connect: {}", mosquitto_strerror(code)));
+  auto problem = mqtt::connect(client_.get(), config_.broker);
+  if (problem.empty()) return true;
+  set_error(std::move(problem));
   return false;
 }
 
@@ -225,19 +189,37 @@ void Connection::hand_over() {
 }
 
 bool Connection::must_cut(Instant now) const {
-  if (now - last_write_ > config_.keepalive / 2) return true;  // a PINGREQ has to go out, and it flushes PUBACKs
+  if (now - last_write_ > config_.broker.keepalive / 2) return true;  // a PINGREQ has to go out, and it flushes PUBACKs
   if (unacknowledged_ == 0) return false;
-  if (unacknowledged_ >= std::max(1, config_.window / 2)) return true;
-  if (now - first_unacknowledged_ >= commit_interval_) return true;
+  if (has_half_a_window() || until_cut(now) <= 0ms) return true;
   return unacknowledged_ >= kSmallestWindow && now - last_arrival_ >= kFallenSilent;
+}
+
+/// How long until what was read has to be committed: a little before the pipeline does so by itself, so that one
+/// transaction takes all of it. In a steady stream the interval counts from one cut to the next.
+std::chrono::milliseconds Connection::until_cut(Instant now) const {
+  const bool is_steady = first_unacknowledged_ - cut_at_ < commit_interval_ / 2;
+  const auto due = (is_steady ? cut_at_ : first_unacknowledged_) + commit_interval_ - commit_interval_ / 8;
+  return std::chrono::duration_cast<std::chrono::milliseconds>(due - now);
+}
+
+/// Lets a few messages come together: waking the next thread for each of them costs more than reading them. Not where
+/// the broker's window would fill meanwhile.
+void Connection::gather(const std::stop_token& stop) {
+  if (is_flooded_ || has_half_a_window() || stop.stop_requested()) return;
+  const auto now = clock_.monotonic();
+  const auto pause = std::min(intake_.patience(), unacknowledged_ > 0 ? until_cut(now) : intake_.patience());
+  if (pause > 0ms) poll(nullptr, 0, static_cast<int>(pause.count()));
 }
 
 bool Connection::acknowledge(const std::stop_token& stop) {
   hand_over();
+  cut_at_ = clock_.monotonic();
+  is_flooded_ = has_half_a_window();
   // A full disk may hold a commit up; the broker waits, until its keepalive drops us and it delivers again.
   const auto began = clock_.monotonic();
   while (unacknowledged_ > 0 && !intake_.commit_through(last_ticket_, 500ms)) {
-    const auto patience = stop.stop_requested() ? std::chrono::seconds{3} : config_.keepalive;
+    const auto patience = stop.stop_requested() ? std::chrono::seconds{3} : config_.broker.keepalive;
     if (clock_.monotonic() - began < patience) continue;
     set_error("the readings could not be committed; not acknowledging");
     return false;
@@ -278,7 +260,11 @@ void Connection::serve(const std::stop_token& stop) {
       continue;
     }
     // Waiting is for when nothing is in hand; otherwise only look whether more has come.
-    const auto arrival = read_some(!read_.empty() ? 0ms : unacknowledged_ > 0 ? 10ms : 100ms);
+    const bool is_first = read_.empty();
+    const auto arrival = read_some(!is_first              ? 0ms
+                                   : unacknowledged_ == 0 ? 100ms
+                                                          : std::clamp(until_cut(clock_.monotonic()), 0ms, 10ms));
+    if (arrival == Arrival::message && is_first) gather(stop);
     // What was read before the connection broke is kept: at QoS 0 nobody sends it again.
     if (read_.size() >= kHandOver || arrival != Arrival::message) hand_over();
     if (arrival == Arrival::lost) return;

@@ -1,4 +1,5 @@
 #pragma once
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -10,27 +11,20 @@
 
 #include "config/table.h"
 #include "drivers/intake.h"
+#include "drivers/mqtt/client.h"
 #include "drivers/mqtt/subscription.h"
 #include "telemetry/clock.h"
 #include "telemetry/progress.h"
-
-struct mosquitto;
 
 namespace wattd::drivers::mqtt {
 
 /// One broker to read from.
 struct ConnectionConfig {
   std::string id = "mqtt";
-  std::string host = "127.0.0.1";
-  int port = 1883;
-  std::string client_id;
-  std::string username;
-  std::string password;
+  Broker broker;
   std::vector<Subscription> subscriptions{{"devices/+/telemetry"}};
   std::string filters_path;  ///< Where is kept what was subscribed to; empty for nowhere.
   int window = 20;           ///< The broker's in-flight window (mosquitto: max_inflight_messages).
-  std::chrono::seconds keepalive{30};
-  std::string ca_file, cert_file, key_file;  ///< TLS when `ca_file` is set.
   bool operator==(const ConnectionConfig&) const = default;
 };
 
@@ -68,11 +62,7 @@ class Connection {
 
  private:
   struct Callbacks;
-  struct Free {
-    void operator()(mosquitto* client) const;
-  };
 
-  void configure_client();
   void give_up_old_subscriptions();
   void keep_subscriptions();
   bool connect(const std::stop_token& stop);
@@ -81,6 +71,9 @@ class Connection {
   Arrival read_some(std::chrono::milliseconds patience);
   bool wants(const char* topic) const;
   bool must_cut(Instant now) const;
+  std::chrono::milliseconds until_cut(Instant now) const;
+  void gather(const std::stop_token& stop);
+  bool has_half_a_window() const { return unacknowledged_ >= std::max(1, config_.window / 2); }
   /// Commits what was read and acknowledges it; false when the connection has to be dropped.
   bool acknowledge(const std::stop_token& stop);
   void hand_over();
@@ -90,7 +83,7 @@ class Connection {
   const std::chrono::milliseconds commit_interval_;
   Intake& intake_;
   const Clock& clock_;
-  std::unique_ptr<mosquitto, Free> client_;
+  Client client_;
   ConnectionCounts counts_;
   mutable std::mutex error_mutex_;
   std::string error_;  ///< Guarded by error_mutex_.
@@ -102,6 +95,8 @@ class Connection {
   Instant first_unacknowledged_{};
   Instant last_arrival_{};
   Instant last_write_{};
+  Instant cut_at_{};         ///< When what was read was last cut off to be committed.
+  bool is_flooded_ = false;  ///< That was because half of the window was in hand.
   std::uint32_t epoch_ = 0;  ///< Unlike that of any other connect in this process.
   bool resumed_ = true;
   bool refused_ = false;
