@@ -10,6 +10,7 @@ Options parse_options(const config::Table& table) {
   options.intake_capacity = static_cast<std::size_t>(table.integer("intake_capacity", 100, 1'000'000, 20'000));
   options.max_ahead =
       std::chrono::duration_cast<std::chrono::minutes>(table.duration("max_ahead", 1min, 24h, options.max_ahead));
+  options.adjusted_counters = table.boolean("adjusted_counters", options.adjusted_counters);
   table.reject_unknown_keys();
   return options;
 }

@@ -16,6 +16,7 @@ struct Options {
   std::size_t intake_capacity = 20'000;             ///< Messages and readings waiting to be looked at.
   std::chrono::minutes max_ahead{5};                ///< A device's stamp further in the future is a dead letter.
   std::chrono::days raw_retention{90};              ///< So is one older than this.
+  bool adjusted_counters = true;                    ///< Beside each counter of energy, what it has counted.
   std::vector<drivers::mqtt::Subscription> subscriptions{{"devices/+/telemetry"}};  ///< How messages are read.
 };
 

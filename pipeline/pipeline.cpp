@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <future>
 
+#include "storage/reader.h"
 #include "telemetry/json_text.h"
 #include "telemetry/log.h"
+#include "telemetry/measurand.h"
 
 namespace wattd::pipeline {
 namespace {
@@ -18,6 +20,8 @@ constexpr double kUrgentBurst = 20;          // commits that alerts may ask for 
 constexpr double kUrgentPerSecond = 10;      // and a second thereafter
 constexpr auto kRetryCommit = 1s;
 constexpr auto kRetryClock = 10s;
+constexpr auto kRecalled = 10min;  // of the newest readings, looked through at the start
+constexpr auto kTrembling = 24h;
 constexpr auto kPatience = 50ms;        // of sources, where nothing waits for a reading but its commit
 constexpr auto kRulesPatience = 1ms;    // and where rules may raise an alert at once
 
@@ -30,15 +34,51 @@ Pipeline::Pipeline(Options options, storage::Store& store, Registry& registry, c
       clock_(clock),
       reader_(options_.subscriptions),
       redeliveries_(store.recent_receipts(RedeliveryFilter::kKept)),
+      counters_([this](std::string_view device, std::string_view field) { return registry_.facts_of(device, field); },
+                [this](const std::string& device, const std::function<void(const Reading&)>& take) {
+                  recall_counters_of(device, take);
+                }),
       tokens_at_(clock.monotonic()),
       usage_(store.usage()) {
   describe_series();
   for (const auto& series : store.series()) registry_.note_field(series.device_id, series.field);
   set_rules(store.rules());
   save_alerts(engine_.restore(store.active_alerts(), clock_.now()));
+  if (options_.adjusted_counters) recall_counters();
+}
+
+/// Takes up where the counters stood that were read in the last minutes: of all devices in one look, for each by itself
+/// has to look through all that is in no chunk yet.
+void Pipeline::recall_counters() {
+  storage::Reader reader(store_.path(), store_.vault());
+  const auto stood = reader.visit_unpacked(store_.seen_at_open() - kRecalled, [this](const Reading& stored) { counters_.recall(stored); });
+  if (!stood) log::warning("where counters stood is looked up one by one: " + stood.error().message);
+}
+
+void Pipeline::recall_counters_of(const std::string& device, const std::function<void(const Reading&)>& take) {
+  storage::Reader reader(store_.path(), store_.vault());
+  const auto latest = reader.latest(device);
+  std::optional<Timestamp> from;
+  std::vector<std::string> fields;
+  for (const auto& one : latest.value_or(std::vector<storage::Latest>{})) {
+    const auto& [series, sample] = one;
+    if (series.measurand == "device_serial") take({.device_id = device, .at = sample.at, .fields = {{series.field, sample.value}}});
+    if (!series.field.ends_with(kAdjusted)) continue;
+    fields.insert(fields.end(), {series.field, series.field.substr(0, series.field.size() - kAdjusted.size())});
+    // While a last digit trembles the counter's own value is an older one.
+    const auto begin = has(sample.quality, Quality::substituted) ? sample.at - kTrembling : sample.at;
+    from = from ? std::min(*from, begin) : begin;
+  }
+  if (!from) return;
+  const auto visited = reader.visit(device, fields, {*from, storage::kAlways.to}, [&](const Reading& stored) {
+    take(stored);
+    return true;
+  });
+  if (!visited) log::error(fmt::format("{}: where its counters stood is not known: {}", device, visited.error().message));
 }
 
 void Pipeline::describe_series() {
+  counters_.forget_facts();
   const auto told = store_.describe_series(
       [this](std::string_view device, std::string_view field) { return registry_.facts_of(device, field); });
   describe_at_.reset();

@@ -11,6 +11,7 @@
 
 #include "drivers/intake.h"
 #include "drivers/mqtt/dialect.h"
+#include "pipeline/adjusted_counters.h"
 #include "pipeline/options.h"
 #include "pipeline/redelivery.h"
 #include "pipeline/registry.h"
@@ -131,6 +132,8 @@ class Pipeline final : public drivers::Intake {
   bool must_commit(Instant now);
   void commit(Instant now);
   void set_aside_unwritable();
+  void recall_counters();
+  void recall_counters_of(const std::string& device, const std::function<void(const Reading&)>& take);
   void announce(std::uint64_t seq);
   void open_group(Instant now);
   void save_alerts(std::vector<Alert> alerts);
@@ -142,6 +145,7 @@ class Pipeline final : public drivers::Intake {
   rules::Engine engine_;
   drivers::mqtt::TopicReader reader_;
   RedeliveryFilter redeliveries_;
+  AdjustedCounters counters_;
   std::atomic<Listener*> listener_{nullptr};
   Counts counts_;
   Progress progress_;

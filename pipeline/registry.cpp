@@ -136,6 +136,13 @@ const Schema* Registry::schema_of(const std::string& device_type) const {
 }
 
 std::optional<SeriesFacts> Registry::facts_of(std::string_view device_id, std::string_view field) const {
+  if (field.ends_with(kAdjusted)) {
+    // It measures what its counter does; that one's modulus is no matter any more.
+    auto facts = facts_of(device_id, field.substr(0, field.size() - kAdjusted.size()));
+    if (facts && !facts->measurand.empty()) facts->measurand += kAdjusted;
+    if (facts) facts->counter = {};
+    return facts;
+  }
   SeriesFacts facts;
   const auto device = devices_.find(std::string(device_id));
   const bool is_provisioned = device != devices_.end() && !device->second.origin.empty();

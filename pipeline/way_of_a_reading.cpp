@@ -128,6 +128,7 @@ Result<void> Pipeline::check_stamp(const Reading& reading, Quality received_qual
 void Pipeline::accept(Reading reading) {
   const auto began = clock_.monotonic();
   rules::Verdict verdict;
+  if (options_.adjusted_counters) counters_.add_to(reading);
   const auto& device = registry_.adopt(reading, clock_.now());
   engine_.judge(reading, registry_.schema_of(device.type), clock_.now(), verdict);
   counts_.evaluation_seconds.add(clock_.monotonic() - began);

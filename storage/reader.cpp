@@ -116,6 +116,17 @@ Result<void> Reader::visit(const std::string& device_id, const std::vector<std::
   return {};
 }
 
+Result<void> Reader::visit_unpacked(Timestamp from, const std::function<void(const Reading&)>& visit) {
+  const auto done = guarded([&] {
+    for (const auto& block : history_.tail([](std::uint32_t) { return true; }, {from, kAlways.to})) {
+      for (std::size_t row = 0; row < block.rows(); ++row) visit(reading_of(block, row));
+    }
+    return true;
+  });
+  if (!done) return std::unexpected(done.error());
+  return {};
+}
+
 Result<std::vector<Reading>> Reader::readings(const std::string& device_id, const std::vector<std::string>& fields,
                                               TimeRange range, std::size_t limit) {
   std::vector<Reading> result;

@@ -93,6 +93,8 @@ class Reader {
   /// Shape: bounded memory, whatever the range.
   Result<void> visit(const std::string& device_id, const std::vector<std::string>& fields, TimeRange range,
                      const std::function<bool(Reading)>& visit);
+  /// What is in no chunk yet, of all devices, stamped at `from` or later; device by device, each in order of time.
+  Result<void> visit_unpacked(Timestamp from, const std::function<void(const Reading&)>& visit);
   /// Buckets in order of time, empty ones left out; whole hours and days come from rollups.
   /// Shape: at most `limit`, the earliest of the range.
   Result<std::vector<Rollup>> aggregate(const Series& series, TimeRange range, Step step, std::size_t limit);

@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "telemetry/calendar.h"
@@ -57,6 +58,8 @@ class Counter {
   /// Shape: the increments that it settled, in order of time, without gaps; none while something is held.
   std::vector<Increment> take(CounterReading reading, Quality quality = Quality::good);
   const State& state() const { return state_; }
+  /// Takes up where a counter stood.
+  void go_on(State state) { state_ = std::move(state); }
 
  private:
   double tolerance(double a, double b) const;

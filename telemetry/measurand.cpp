@@ -156,6 +156,11 @@ bool is_scope(std::string_view text) {
 }  // namespace
 
 std::optional<Measurand> find_measurand(std::string_view name) {
+  if (name.ends_with(kAdjusted)) {
+    auto raw = find_measurand(name.substr(0, name.size() - kAdjusted.size()));
+    if (raw && !(raw->counter && raw->is_energy())) raw.reset();
+    return raw;
+  }
   const auto whole_name = name;
   // From where to where: each pair of connections is a counter of its own.
   if (name.starts_with("energy_flow_") && name.find("_to_") != std::string_view::npos) return Measurand{"kWh", true};

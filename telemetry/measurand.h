@@ -13,6 +13,9 @@ struct Measurand {
   bool is_energy() const { return unit == "kWh" || unit == "kvarh" || unit == "kVAh"; }
 };
 
+/// What the name of a counter ends in once it was put right: it only rises, over resets, rollovers and new meters.
+inline constexpr std::string_view kAdjusted = "_adjusted";
+
 /// Looks a name up in the vocabulary `quantity[_subquantity][_direction]_scope`.
 /// Errors: nullopt for a name outside the vocabulary.
 /// Source: docs/measurands.md.
