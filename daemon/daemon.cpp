@@ -63,6 +63,7 @@ Daemon::Daemon(Settings settings)
                        "is set; is its battery empty?");
   }
   pipeline_.set_listener(this);
+  pipeline_.set_outlet(this);
   pipeline_thread_ = start_thread("pipeline", [this](const std::stop_token& stop) { pipeline_.run(stop); });
   server_.start();
   start_links();
@@ -85,6 +86,7 @@ Daemon::~Daemon() {
   pipeline_thread_.request_stop();
   pipeline_thread_.join();
   pipeline_.set_listener(nullptr);
+  pipeline_.set_outlet(nullptr);
   server_.stop();
 }
 
@@ -185,6 +187,11 @@ void Daemon::on_committed(const std::shared_ptr<const pipeline::Committed>& grou
   server_.on_committed(group);
   const std::scoped_lock lock(mutex_);
   if (uplinks_) uplinks_->wake();
+}
+
+void Daemon::tell(const drivers::mqtt::Command& command) noexcept {
+  const std::scoped_lock lock(mutex_);
+  if (sources_) sources_->tell(command);
 }
 
 std::string Daemon::status_line() const {

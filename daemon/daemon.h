@@ -19,8 +19,8 @@ namespace wattd::daemon {
 
 /// The object graph of a running gateway. It runs from construction to destruction, which drains the intake,
 /// commits and acknowledges.
-/// Threads: main's; overview() and on_committed() any.
-class Daemon final : public api::Gateway, public pipeline::Listener {
+/// Threads: main's; overview(), on_committed() and tell() any.
+class Daemon final : public api::Gateway, public pipeline::Listener, public pipeline::Outlet {
  public:
   /// Errors: throws whatever keeps the gateway from starting.
   explicit Daemon(Settings settings);
@@ -40,6 +40,7 @@ class Daemon final : public api::Gateway, public pipeline::Listener {
   Result<std::vector<std::uint16_t>> ask_meter(const std::string& bus, const drivers::modbus::ReadRequest& request,
                                                std::chrono::milliseconds timeout) const override;
   void on_committed(const std::shared_ptr<const pipeline::Committed>& group) noexcept override;
+  void tell(const drivers::mqtt::Command& command) noexcept override;
 
  private:
   void apply(Settings settings);

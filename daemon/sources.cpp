@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "daemon/thread.h"
 
 namespace wattd::daemon {
@@ -10,6 +12,12 @@ Sources::Sources(const Settings& settings, const std::string& gateway_id, driver
   for (auto config : settings.connections) {
     if (config.broker.client_id.empty())
       config.broker.client_id = fmt::format("wattd-{}-{}", gateway_id.substr(0, 8), config.id);
+    if (std::ranges::find(config.subscriptions, "sparkplug", &drivers::mqtt::Subscription::publisher) !=
+        config.subscriptions.end()) {
+      auto broker = config.broker;
+      broker.client_id += "-w";
+      writers_.emplace(config.id, std::make_unique<drivers::mqtt::Writer>(std::move(broker), config.id));
+    }
     connections_.push_back(std::make_unique<drivers::mqtt::Connection>(
         std::move(config), settings.pipeline.commit_interval, intake, clock));
   }
@@ -40,6 +48,11 @@ std::jthread start_replay(const drivers::replay::ReplayConfig& config, drivers::
 Sources::~Sources() {
   // All at once first: each may need a moment to finish what it is doing.
   for (auto& thread : threads_) thread.request_stop();
+}
+
+void Sources::tell(const drivers::mqtt::Command& command) {
+  if (const auto writer = writers_.find(command.source); writer != writers_.end())
+    writer->second->publish(command.topic, command.payload);
 }
 
 std::vector<api::ConnectionStatus> Sources::connections() const {

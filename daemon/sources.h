@@ -1,11 +1,14 @@
 #pragma once
+#include <map>
 #include <memory>
+#include <string>
 #include <thread>
 #include <vector>
 
 #include "api/gateway.h"
 #include "daemon/settings.h"
 #include "drivers/intake.h"
+#include "drivers/mqtt/writer.h"
 
 namespace wattd::daemon {
 
@@ -19,11 +22,14 @@ class Sources {
 
   std::vector<api::ConnectionStatus> connections() const;
   std::vector<api::BusStatus> buses() const;
+  /// Says something to a publisher, if the connection by which it was heard is one that writes.
+  void tell(const drivers::mqtt::Command& command);
   /// None when there is no such bus.
   std::shared_ptr<drivers::modbus::Bus> bus(const std::string& id) const;
 
  private:
   std::vector<std::unique_ptr<drivers::mqtt::Connection>> connections_;
+  std::map<std::string, std::unique_ptr<drivers::mqtt::Writer>> writers_;  ///< By connection.
   std::vector<std::shared_ptr<drivers::modbus::Bus>> buses_;
   std::vector<std::jthread> threads_;  ///< Last, so that they end before what they use.
 };

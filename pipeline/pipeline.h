@@ -37,6 +37,13 @@ class Listener {
   virtual void on_committed(const std::shared_ptr<const Committed>& group) noexcept = 0;
 };
 
+/// Tells publishers what they were asked for. Threads: called on the pipeline's; must return at once.
+class Outlet {
+ public:
+  virtual ~Outlet() = default;
+  virtual void tell(const drivers::mqtt::Command& command) noexcept = 0;
+};
+
 /// What the pipeline counts since it started. Threads: any reads.
 struct Counts {
   std::atomic<std::uint64_t> received{0};     ///< Messages and readings that came in, redeliveries not counted.
@@ -81,6 +88,7 @@ class Pipeline final : public drivers::Intake {
   /// Like change(), and waits for it. Errors: false when it did not run in time.
   bool change_and_wait(Change change, std::chrono::milliseconds patience);
   void set_listener(Listener* listener) { listener_ = listener; }
+  void set_outlet(Outlet* outlet) { outlet_ = outlet; }
 
   // For changes, on the pipeline's thread only.
   storage::Store& store() { return store_; }
@@ -122,7 +130,7 @@ class Pipeline final : public drivers::Intake {
   std::vector<Entry> take_waiting(std::vector<Change>& changes);
   void process(Entry& entry);
   void process_message(Message message, std::int64_t replayed_id);
-  Result<std::vector<Reading>> decode(const Message& message, Rejection& reason);
+  Result<std::vector<Reading>> decode(const Message& message, bool again, Rejection& reason);
   Result<void> admit(Reading& reading, bool has_stamp, Quality received_quality, Rejection& reason);
   Result<void> check_stamp(const Reading& reading, Quality received_quality) const;
   void follow_clock();
@@ -147,6 +155,7 @@ class Pipeline final : public drivers::Intake {
   RedeliveryFilter redeliveries_;
   AdjustedCounters counters_;
   std::atomic<Listener*> listener_{nullptr};
+  std::atomic<Outlet*> outlet_{nullptr};
   Counts counts_;
   Progress progress_;
 

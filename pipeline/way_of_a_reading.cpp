@@ -46,19 +46,22 @@ void Pipeline::process_message(Message message, std::int64_t replayed_id) {
     counts_.received += 1;
   }
   Rejection reason = Rejection::parse_error;
-  auto readings = decode(message, reason);
+  auto readings = decode(message, replayed_id != 0, reason);
+  if (auto* outlet = outlet_.load(); outlet != nullptr) {
+    for (const auto& command : reader_.take_commands()) outlet->tell(command);
+  }
   if (!readings) return reject(std::move(message), reason, readings.error().message, replayed_id);
   if (replayed_id != 0) group_.replayed.push_back(replayed_id);
   for (auto& reading : *readings) accept(std::move(reading));
 }
 
 /// All that a message says, or nothing of it.
-Result<std::vector<Reading>> Pipeline::decode(const Message& message, Rejection& reason) {
+Result<std::vector<Reading>> Pipeline::decode(const Message& message, bool again, Rejection& reason) {
   if (message.payload.size() > kMaxPayload) {
     return fail(ErrorKind::permanent,
                 fmt::format("the payload has more than {} bytes; only its beginning is kept", kMaxPayload));
   }
-  auto decoded = reader_.decode(message);
+  auto decoded = reader_.decode(message, again);
   if (!decoded) return std::unexpected(decoded.error());
   const auto in_topic = reader_.device_in(message);
   std::vector<Reading> readings;

@@ -45,6 +45,7 @@ const std::vector<Publisher>& publishers() {
       {"zigbee2mqtt", {"zigbee2mqtt/#"}, zigbee2mqtt},
       {"wirenboard", {"/devices/+/controls/+"}, wirenboard},
       {"openwb", {"openWB/+/+/get/+", "openWB/mqtt/+/+/get/+"}, openwb},
+      {"sparkplug", {"spBv1.0/#"}, sparkplug_b},
   };
   return all;
 }
@@ -69,8 +70,20 @@ Dialect* TopicReader::dialect_of(const Message& message) const {
   return fallback_.get();
 }
 
-Result<std::vector<Decoded>> TopicReader::decode(const Message& message) {
-  return dialect_of(message)->decode(message.topic, message.payload);
+Result<std::vector<Decoded>> TopicReader::decode(const Message& message, bool again) {
+  auto& dialect = *dialect_of(message);
+  return again ? dialect.decode_again(message.topic, message.payload) : dialect.decode(message.topic, message.payload);
+}
+
+std::vector<Command> TopicReader::take_commands() {
+  std::vector<Command> all;
+  for (const auto& entry : entries_) {
+    for (auto& command : entry.dialect->take_commands()) {
+      command.source = entry.source;
+      all.push_back(std::move(command));
+    }
+  }
+  return all;
 }
 
 std::optional<std::string> TopicReader::device_in(const Message& message) const {

@@ -14,6 +14,13 @@ namespace wattd::drivers::mqtt {
 
 inline constexpr double kPerWattHour = .001;  ///< kWh
 
+/// Something to be said to a publisher.
+struct Command {
+  std::string topic;
+  std::string payload;
+  std::string source;  ///< The connection by which the publisher was heard.
+};
+
 /// How one kind of publisher speaks. Threads: one.
 class Dialect {
  public:
@@ -21,6 +28,12 @@ class Dialect {
   /// What a message says, each device's reading by itself; nothing where it says something that is no telemetry.
   /// Errors: permanent, with what is wrong and where.
   virtual Result<std::vector<Decoded>> decode(std::string_view topic, std::string_view payload) = 0;
+  /// The same of a message that was set aside earlier: out of its turn. Errors: as of decode().
+  virtual Result<std::vector<Decoded>> decode_again(std::string_view topic, std::string_view payload) {
+    return decode(topic, payload);
+  }
+  /// What the publishers should be told, once.
+  virtual std::vector<Command> take_commands() { return {}; }
   /// Whose message it is, as far as the topic tells.
   virtual std::optional<std::string> device_in(std::string_view topic) const = 0;
 };
@@ -49,13 +62,17 @@ std::unique_ptr<Dialect> shelly();
 std::unique_ptr<Dialect> zigbee2mqtt();
 std::unique_ptr<Dialect> wirenboard();
 std::unique_ptr<Dialect> openwb();
+std::unique_ptr<Dialect> sparkplug_b();
 
 /// Reads messages in the dialect of the first subscription of their connection that their topic fits. Threads: one.
 class TopicReader {
  public:
   explicit TopicReader(std::vector<Subscription> subscriptions);
 
-  Result<std::vector<Decoded>> decode(const Message& message);
+  /// again: it was set aside earlier, and is out of its turn.
+  Result<std::vector<Decoded>> decode(const Message& message, bool again = false);
+  /// What publishers should be told after the messages so far.
+  std::vector<Command> take_commands();
   std::optional<std::string> device_in(const Message& message) const;
 
  private:

@@ -6,6 +6,7 @@ import struct
 
 import paho.mqtt.client as mqtt
 
+from certificates import make_certificates
 from plant import BUILD, BULB, BULBS, OVERHEAT, PROFILES, Broker, Gateway, free_port, mqtt_config, sink_config, wait_until
 
 
@@ -185,16 +186,7 @@ def test_tls_with_ca_client_certificate_and_password(plant):
     import subprocess
     import os
     folder = plant.directory
-
-    def openssl(*arguments):
-        subprocess.run(["openssl", *arguments], check=True, capture_output=True, cwd=folder)
-
-    openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=Test CA", "-days", "2")
-    for name, subject in (("server", "/CN=127.0.0.1"), ("client", "/CN=wattd")):
-        openssl("req", "-newkey", "rsa:2048", "-nodes", "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", subject)
-        (folder / f"{name}.ext").write_text("subjectAltName=IP:127.0.0.1\n")
-        openssl("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2",
-                "-extfile", f"{name}.ext", "-out", f"{name}.pem")
+    make_certificates(folder)
     subprocess.run(["mosquitto_passwd", "-c", "-b", folder / "passwords", "gateway", "s3cret"], check=True)
     os.chmod(folder / "passwords", 0o600)
     broker = Broker(plant, extra=f"cafile {folder}/ca.pem\ncertfile {folder}/server.pem\nkeyfile {folder}/server.key\n"

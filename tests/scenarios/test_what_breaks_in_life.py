@@ -1,104 +1,20 @@
 """Kills, power cuts, brokers and stores that go away, malformed input, bad configuration."""
 import collections
 import contextlib
-import datetime
 import json
 import os
-import random
 import re
 import signal
 import socket
 import subprocess
-import threading
 import time
 
 import paho.mqtt.client as mqtt
 import pytest
 
 from plant import BUILD, BULB, BULBS, ROOT, Broker, Gateway, free_port, mqtt_config, sink_config, wait_until
+from stream import Stream, numbers_stored, readings_stored
 from test_way_of_a_reading import publish
-
-KILLS = int(os.environ.get("WATTD_KILLS", "10"))
-
-
-class Stream(threading.Thread):
-    """Numbered messages at a rate, from a client of its own; knows what the broker has acknowledged."""
-
-    def __init__(self, port: int, rate: int):
-        super().__init__(daemon=True)
-        self.acknowledged: set = set()
-        self.rate, self.running = rate, True
-        self.client = mqtt.Client(client_id="stream", clean_session=False)
-        self.client.max_inflight_messages_set(200)
-        self.client.on_publish = lambda client, data, mid: self.acknowledged.add(self.numbers.pop(mid))
-        self.numbers: dict = {}
-        self.client.connect("127.0.0.1", port)
-        self.client.loop_start()
-        self.sent = 0
-
-    def run(self):
-        start = time.monotonic()
-        while self.running:
-            while self.running and self.sent < (time.monotonic() - start) * self.rate:
-                # No stamp of its own: stored twice it would be two readings.
-                info = self.client.publish("devices/N/telemetry", json.dumps({"n": self.sent}), 1)
-                self.numbers[info.mid] = self.sent
-                self.sent += 1
-            time.sleep(0.005)
-
-    def finish(self):
-        self.running = False
-        self.join()
-        wait_until(lambda: len(self.acknowledged) == self.sent, what="the broker has taken everything")
-        self.client.loop_stop()
-        self.client.disconnect()
-
-
-def readings_stored(gateway) -> list:
-    """Every reading of N, in order of time."""
-    found, start = [], "2020-01-01T00:00:00Z"
-    while True:
-        items = gateway.get(f"/api/v1/data/telemetry/N?limit=10000&start_time={start}")["data"]["items"]
-        found += items[1:] if found else items
-        if len(items) < 10000:
-            return found
-        start = items[-1]["timestamp"]
-
-
-def numbers_stored(gateway) -> list:
-    return [item["n"] for item in readings_stored(gateway)]
-
-
-def milliseconds(stamp: str) -> int:
-    at = datetime.datetime.fromisoformat(stamp.replace("Z", "+00:00"))
-    return (at - datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)) // datetime.timedelta(milliseconds=1)
-
-
-def test_twenty_kills_under_load_lose_nothing_and_double_nothing(plant, broker, upstream):
-    dice = random.Random(20260207)
-    config = mqtt_config(broker) + sink_config(upstream.url)
-    gateway = Gateway(plant, config)
-    gateway.wait_connected()
-    stream = Stream(broker.port, 500)
-    stream.start()
-    for _ in range(KILLS):
-        time.sleep(dice.uniform(0.05, 0.7))
-        gateway.kill()
-        gateway.start()
-    stream.finish()
-    wait_until(lambda: len(set(numbers_stored(gateway))) >= stream.sent, 60, what="everything is stored")
-    stored = numbers_stored(gateway)
-    counted = collections.Counter(stored)
-    assert sorted(counted) == list(range(stream.sent))
-    assert [number for number, times in counted.items() if times > 1] == []
-    gateway.wait_shipped()
-    # VictoriaMetrics keeps one sample a millisecond.
-    expected = collections.defaultdict(set)
-    for item in readings_stored(gateway):
-        expected[milliseconds(item["timestamp"])].add(item["n"])
-    shipped = upstream.export()["N", "n"]
-    assert [at for at, _ in shipped] == sorted(expected)
-    assert all(n in expected[at] for at, n in shipped)
 
 
 def whole_calls(path) -> list:

@@ -1,0 +1,58 @@
+#include "drivers/mqtt/writer.h"
+
+#include <fmt/format.h>
+#include <mosquitto.h>
+
+#include "telemetry/log.h"
+
+namespace wattd::drivers::mqtt {
+namespace {
+
+constexpr unsigned kFirstPause = 1, kLongestPause = 30;  // s
+
+}  // namespace
+
+/// What the library calls; none of it may throw.
+struct Writer::Callbacks {
+  static void on_connect(mosquitto*, void* self, int code) noexcept {
+    auto& writer = *static_cast<Writer*>(self);
+    if (code != 0) {
+      log::warning(fmt::format("{}: the broker refused to be written to: {}", writer.name_,
+                               writer.broker_.v5 ? mosquitto_reason_string(code) : mosquitto_connack_string(code)));
+      return;
+    }
+    writer.connected_ = true;
+    if (writer.on_connect_) writer.on_connect_(writer);
+  }
+  static void on_disconnect(mosquitto*, void* self, int) noexcept {
+    static_cast<Writer*>(self)->connected_ = false;
+  }
+};
+
+Writer::Writer(Broker broker, const std::string& name, Will will, std::function<void(Writer&)> on_connect)
+    : broker_(std::move(broker)), name_(name), on_connect_(std::move(on_connect)) {
+  broker_.session_expiry = {};
+  broker_.receive_maximum = 0;
+  client_ = make_client(broker_, true, this, name_);
+  auto* const client = client_.get();
+  mosquitto_threaded_set(client, false);  // its thread is the library's
+  mosquitto_connect_callback_set(client, Callbacks::on_connect);
+  mosquitto_disconnect_callback_set(client, Callbacks::on_disconnect);
+  mosquitto_reconnect_delay_set(client, kFirstPause, kLongestPause, true);
+  if (!will.topic.empty())
+    mosquitto_will_set(client, will.topic.c_str(), static_cast<int>(will.payload.size()), will.payload.data(), 1, true);
+  mosquitto_connect_async(client, broker_.host.c_str(), broker_.port, static_cast<int>(broker_.keepalive.count()));
+  if (const int code = mosquitto_loop_start(client); code != MOSQ_ERR_SUCCESS)
+    throw std::runtime_error(fmt::format("{}: the thread that writes does not start: {}", name_, mosquitto_strerror(code)));
+}
+
+Writer::~Writer() {
+  mosquitto_disconnect(client_.get());
+  mosquitto_loop_stop(client_.get(), true);
+}
+
+void Writer::publish(const std::string& topic, const std::string& payload, bool retain) {
+  mosquitto_publish(client_.get(), nullptr, topic.c_str(), static_cast<int>(payload.size()), payload.data(), 0, retain);
+}
+
+}  // namespace wattd::drivers::mqtt

@@ -1,0 +1,41 @@
+#pragma once
+#include <atomic>
+#include <functional>
+#include <string>
+
+#include "drivers/mqtt/client.h"
+
+namespace wattd::drivers::mqtt {
+
+/// What is left at the broker for the time when the connection breaks.
+struct Will {
+  std::string topic;
+  std::string payload;
+};
+
+/// Says things to a broker, over a connection of its own: a write on the one that reads would acknowledge what is not
+/// committed yet. The library's thread connects, and again whenever the connection is lost; what is said meanwhile is
+/// lost. Threads: any.
+class Writer {
+ public:
+  /// `on_connect` runs on the library's thread whenever a connection stands, and may publish and subscribe.
+  /// Errors: throws std::runtime_error for a client id or TLS files that cannot be used.
+  Writer(Broker broker, const std::string& name, Will will = {}, std::function<void(Writer&)> on_connect = {});
+  ~Writer();
+  Writer(const Writer&) = delete;
+  Writer& operator=(const Writer&) = delete;
+
+  void publish(const std::string& topic, const std::string& payload, bool retain = false);
+  bool is_connected() const { return connected_; }
+
+ private:
+  struct Callbacks;
+
+  Broker broker_;
+  std::string name_;
+  std::function<void(Writer&)> on_connect_;
+  std::atomic<bool> connected_{false};
+  Client client_;
+};
+
+}  // namespace wattd::drivers::mqtt
