@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "drivers/modbus/bus.h"
+#include "drivers/modbus/trace.h"
 #include "storage/store.h"
 #include "sync/shipper.h"
 #include "telemetry/clock.h"
@@ -27,6 +28,16 @@ struct BusStatus {
   drivers::modbus::BusHealth health;
 };
 
+struct ChipStatus {
+  std::string chip;
+  std::string last_error;  ///< Empty while its lines are watched.
+};
+
+struct BusTrace {
+  drivers::modbus::Framing framing = drivers::modbus::Framing::rtu;
+  std::vector<drivers::modbus::TracedFrame> frames;
+};
+
 /// What the API has to know of the daemon beside the pipeline and the database: a snapshot.
 struct Overview {
   std::string gateway_id;
@@ -39,6 +50,7 @@ struct Overview {
   storage::Usage usage;
   std::vector<ConnectionStatus> connections;
   std::vector<BusStatus> buses;
+  std::vector<ChipStatus> chips;
   std::vector<sync::ShipperStatus> sinks;
   std::vector<std::string> missing;  ///< What is not configured yet, each with how to add it.
 };
@@ -53,6 +65,9 @@ class Gateway {
   virtual Result<std::vector<std::uint16_t>> ask_meter(const std::string& bus,
                                                        const drivers::modbus::ReadRequest& request,
                                                        std::chrono::milliseconds timeout) const = 0;
+  /// What went over a bus after a frame's number; it is kept from now on, for a while. Errors: permanent for a bus that
+  /// is not there.
+  virtual Result<BusTrace> trace_bus(const std::string& bus, std::uint64_t after) const = 0;
 };
 
 }  // namespace wattd::api

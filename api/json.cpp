@@ -314,9 +314,15 @@ Json::Value to_json(const Overview& overview, const pipeline::Pipeline& pipeline
   const auto uptime = std::max(std::chrono::duration<double>(now - overview.started_at).count(), 1.0);
   stored["written_bytes"] = Json::Int64(written);
   stored["written_bytes_per_day"] = std::round(static_cast<double>(written) / uptime * 86'400);
-  json["mqtt"] = json["buses"] = json["sinks"] = json["missing"] = Json::arrayValue;
+  json["mqtt"] = json["buses"] = json["gpio"] = json["sinks"] = json["missing"] = Json::arrayValue;
   for (const auto& connection : overview.connections) json["mqtt"].append(to_json(connection));
   for (const auto& bus : overview.buses) json["buses"].append(to_json(bus));
+  for (const auto& chip : overview.chips) {
+    Json::Value one;
+    one["chip"] = chip.chip;
+    one["last_error"] = text_or_null(chip.last_error);
+    json["gpio"].append(one);
+  }
   for (const auto& sink : overview.sinks) json["sinks"].append(to_json(sink, overview.usage.last_seq));
   for (const auto& missing : overview.missing) json["missing"].append(missing);
   return json;

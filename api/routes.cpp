@@ -1,6 +1,7 @@
 #include "api/routes.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <json/reader.h>
 
 #include <algorithm>
@@ -121,11 +122,14 @@ Response Routes::answer(const Request& request) try {
     if (request.method == "PATCH" && rest.size() == 2) return change_alert(request, rest[0], rest[1]);
   }
   constexpr std::string_view kBuses = "/api/v1/buses/";
-  constexpr std::string_view kRead = "/read";
-  // A bus may be called after its device, slashes included.
-  if (request.method == "POST" && path.starts_with(kBuses) && path.ends_with(kRead) &&
-      path.size() > kBuses.size() + kRead.size())
-    return read_registers(request, path.substr(kBuses.size(), path.size() - kBuses.size() - kRead.size()));
+  if (request.method == "POST" && path.starts_with(kBuses)) {
+    // A bus may be called after its device, slashes included.
+    const auto end = path.rfind('/');
+    const auto verb = path.substr(end);
+    const auto bus = end < kBuses.size() ? std::string() : path.substr(kBuses.size(), end - kBuses.size());
+    if (!bus.empty() && verb == "/read") return read_registers(request, bus);
+    if (!bus.empty() && verb == "/trace") return trace_bus(request, bus);
+  }
   if (is_under(path, "/api/v1/dead-letters")) {
     const auto rest = rest_of(path, "/api/v1/dead-letters");
     if (get && rest.empty()) return dead_letters(request);
@@ -166,6 +170,25 @@ Response Routes::read_registers(const Request& request, const std::string& bus) 
   answer["words"] = Json::arrayValue;
   for (const auto word : *words) answer["words"].append(word);
   return ok(envelope(std::move(answer)));
+}
+
+Response Routes::trace_bus(const Request& request, const std::string& bus) const {
+  const auto json = object_in(request.body);
+  if (!json["after"].isUInt64()) throw BadParameter{"the body is not {\"after\": NUMBER}"};
+  const auto trace = gateway_.trace_bus(bus, json["after"].asUInt64());
+  if (!trace) return error_response(404, "NOT_FOUND", trace.error().message);
+  Json::Value data;
+  data["framing"] = trace->framing == drivers::modbus::Framing::tcp ? "tcp" : "rtu";
+  data["frames"] = Json::arrayValue;
+  for (const auto& frame : trace->frames) {
+    Json::Value one;
+    one["number"] = Json::UInt64(frame.number);
+    one["at"] = format_iso8601(frame.at);
+    one["sent"] = frame.sent;
+    one["bytes"] = fmt::format("{:02x}", fmt::join(frame.bytes, ""));
+    data["frames"].append(one);
+  }
+  return ok(envelope(std::move(data)));
 }
 
 Response Routes::status() const { return ok(envelope(to_json(gateway_.overview(), pipeline_, clock_.now()))); }

@@ -17,6 +17,7 @@ class Routes {
  private:
   Response ready() const;
   Response read_registers(const Request& request, const std::string& bus) const;
+  Response trace_bus(const Request& request, const std::string& bus) const;
   Response status() const;
   Response devices(const Request& request) const;
   Response device(const std::string& id);

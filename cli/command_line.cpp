@@ -28,6 +28,7 @@ struct Choices {
   std::vector<std::int64_t> letter_ids;
   bool all = false;
   MeterTarget meter;
+  BusTarget bus;
   DatabaseTarget database;
 };
 
@@ -156,6 +157,16 @@ void add_meter_commands(CLI::App& app, Choices& choices, Action& chosen) {
   add_line_options(*probe, target, 250, false);
 }
 
+void add_bus_commands(CLI::App& app, Choices& choices, Action& chosen) {
+  auto* bus = app.add_subcommand("bus", "Buses of the running daemon");
+  bus->require_subcommand(1)->fallthrough();
+  auto* trace = add(*bus, "trace", "The frames on a bus as they pass, decoded; disturbs nothing", chosen,
+                    [](Context& context, const Choices& c) { return trace_bus(context, c.bus); });
+  trace->add_option("bus", choices.bus.bus, "Its id, as in wattctl status")->required();
+  trace->add_option("--seconds", choices.bus.seconds, "How long (10)")->check(CLI::Range(1, 86'400));
+  trace->add_option("--pcap", choices.bus.pcap, "A file for Wireshark");
+}
+
 void add_database_commands(CLI::App& app, Choices& choices, Action& chosen) {
   auto* db = app.add_subcommand("db", "Look after the database");
   db->require_subcommand(1)->fallthrough();
@@ -210,6 +221,7 @@ int run_wattctl(int argc, char** argv) {
   add(*sync, "status", "Every sink, and how far behind it is", chosen,
       [](Context& context, const Choices&) { return sync_status(context); });
   add_meter_commands(app, choices, chosen);
+  add_bus_commands(app, choices, chosen);
   add_database_commands(app, choices, chosen);
   for (auto* command : {add(app, "check-config", "Read the configuration as the daemon would", chosen,
                             [](Context& context, const Choices& c) { return check_config(context.format, c.config); }),

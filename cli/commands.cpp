@@ -100,6 +100,10 @@ void print_status(const Json::Value& status) {
                                       meter["last_answer_ms"].asDouble(), left_out_of(meter))));
     }
   }
+  for (const auto& chip : status["gpio"]) {
+    fmt::print("gpio       {}  {}\n", cell(chip["chip"]),
+               state_of(chip["last_error"], chip["last_error"].isNull(), "lines are watched"));
+  }
   for (const auto& sink : status["sinks"]) {
     fmt::print("sink       {}  {}  {}\n", cell(sink["id"]), cell(sink["target"]),
                state_of(sink["last_error"], sink["last_error"].isNull(),

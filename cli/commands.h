@@ -78,6 +78,14 @@ int probe_line(Context& context, const MeterTarget& target);
 int explain_meter(Context& context, const MeterTarget& target);
 int list_meter_profiles(Context& context, const MeterTarget& target);
 
+/// A bus of the running daemon, and how long to look at it.
+struct BusTarget {
+  std::string bus;
+  int seconds = 10;
+  std::string pcap;  ///< Empty: none is written.
+};
+int trace_bus(Context& context, const BusTarget& target);
+
 /// Prints the reason and returns 1.
 int complain(const Error& error);
 

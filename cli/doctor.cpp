@@ -93,6 +93,12 @@ void check_links(Findings& findings, const Json::Value& status) {
     if (link["connected"].asBool()) findings.good(what, cell(link["address"]) + " is connected");
     else findings.bad(what, cell(link["last_error"]), "check host, port, user and the broker's own log");
   }
+  for (const auto& chip : status["gpio"]) {
+    const auto what = "gpio " + cell(chip["chip"]);
+    if (chip["last_error"].isNull()) findings.good(what, "its lines are watched");
+    else
+      findings.bad(what, cell(chip["last_error"]), "gpiodetect and gpioinfo list chips and lines and who holds them");
+  }
   for (const auto& bus : status["buses"]) {
     const auto load = fmt::format("{:.0f} % in use", 100 * bus["load"].asDouble());
     const auto line = "bus " + cell(bus["id"]);

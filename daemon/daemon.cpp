@@ -5,6 +5,7 @@
 #include "daemon/identity.h"
 #include "daemon/own_alerts.h"
 #include "daemon/thread.h"
+#include "storage/reader.h"
 
 namespace wattd::daemon {
 namespace {
@@ -64,6 +65,7 @@ Daemon::Daemon(Settings settings)
   }
   pipeline_.set_listener(this);
   pipeline_.set_outlet(this);
+  pipeline_.set_tally(this);
   pipeline_thread_ = start_thread("pipeline", [this](const std::stop_token& stop) { pipeline_.run(stop); });
   server_.start();
   start_links();
@@ -87,6 +89,7 @@ Daemon::~Daemon() {
   pipeline_thread_.join();
   pipeline_.set_listener(nullptr);
   pipeline_.set_outlet(nullptr);
+  pipeline_.set_tally(nullptr);
   server_.stop();
 }
 
@@ -103,10 +106,35 @@ void Daemon::start_links() {
       std::chrono::seconds{30});
   if (!asked) throw std::runtime_error("the pipeline does not run");
   auto uplinks = std::make_unique<Uplinks>(settings_, gateway_id_, *cursors, store_, pipeline_, clock_);
-  auto sources = std::make_unique<Sources>(settings_, gateway_id_, pipeline_, clock_);
+  recall_pulses();
+  auto sources = std::make_unique<Sources>(settings_, gateway_id_, pulses_, pipeline_, clock_);
+  sources->drive_relays(active_alerts());
   const std::scoped_lock lock(mutex_);
   uplinks_ = std::move(uplinks);
   sources_ = std::move(sources);
+}
+
+/// Where pulse counters stood when they were last stored; those that have counted since start are known.
+void Daemon::recall_pulses() {
+  std::optional<storage::Reader> reader;
+  for (const auto& chip : settings_.chips) {
+    for (const auto& pulse : chip.pulses) {
+      if (pulses_->knows(pulse.device)) continue;
+      if (!reader) reader.emplace(store_.path(), store_.vault());
+      const auto latest = reader->latest(pulse.device);
+      if (!latest) throw std::runtime_error(latest.error().message);
+      const auto total = std::ranges::find(*latest, "pulses", [](const auto& one) { return one.series.field; });
+      const auto number = total == latest->end() ? std::nullopt : as_number(total->sample.value);
+      pulses_->begin(pulse.device, static_cast<std::int64_t>(number.value_or(0)));
+    }
+  }
+}
+
+std::array<std::int64_t, 4> Daemon::active_alerts() const {
+  std::array<std::int64_t, 4> active{};
+  const auto& counts = pipeline_.counts().active_alerts;
+  std::ranges::transform(counts, active.begin(), [](const auto& count) { return count.load(); });
+  return active;
 }
 
 void Daemon::reload(Settings settings) {
@@ -166,9 +194,24 @@ api::Overview Daemon::overview() const {
   const std::scoped_lock lock(mutex_);
   overview.config_path = settings_.config_path;
   overview.missing = missing_parts(settings_);
-  if (sources_) overview.connections = sources_->connections(), overview.buses = sources_->buses();
+  if (sources_) overview.connections = sources_->connections(), overview.buses = sources_->buses(), overview.chips = sources_->chips();
   if (uplinks_) overview.sinks = uplinks_->status();
   return overview;
+}
+
+namespace {
+
+Error no_such_bus(const std::string& bus) {
+  return {ErrorKind::permanent, fmt::format("there is no bus {:?}; wattctl status names them", bus)};
+}
+
+}  // namespace
+
+Result<api::BusTrace> Daemon::trace_bus(const std::string& bus, std::uint64_t after) const {
+  const std::scoped_lock lock(mutex_);
+  const auto trace = sources_ ? sources_->trace(bus) : nullptr;
+  if (!trace) return std::unexpected(no_such_bus(bus));
+  return api::BusTrace{sources_->bus(bus)->config().address.framing(), trace->since(after, clock_.monotonic())};
 }
 
 Result<std::vector<std::uint16_t>> Daemon::ask_meter(const std::string& bus,
@@ -179,7 +222,7 @@ Result<std::vector<std::uint16_t>> Daemon::ask_meter(const std::string& bus,
     const std::scoped_lock lock(mutex_);
     if (sources_) asked = sources_->bus(bus);
   }
-  if (!asked) return fail(ErrorKind::permanent, fmt::format("there is no bus {:?}; wattctl status names them", bus));
+  if (!asked) return std::unexpected(no_such_bus(bus));
   return asked->ask(request, timeout, timeout + std::chrono::seconds{3});
 }
 
@@ -187,6 +230,12 @@ void Daemon::on_committed(const std::shared_ptr<const pipeline::Committed>& grou
   server_.on_committed(group);
   const std::scoped_lock lock(mutex_);
   if (uplinks_) uplinks_->wake();
+  if (sources_) sources_->drive_relays(active_alerts());
+}
+
+std::vector<Reading> Daemon::take() noexcept {
+  const std::scoped_lock lock(mutex_);
+  return sources_ ? sources_->take_totals() : std::vector<Reading>{};
 }
 
 void Daemon::tell(const drivers::mqtt::Command& command) noexcept {

@@ -1,4 +1,5 @@
 #pragma once
+#include <array>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -19,8 +20,8 @@ namespace wattd::daemon {
 
 /// The object graph of a running gateway. It runs from construction to destruction, which drains the intake,
 /// commits and acknowledges.
-/// Threads: main's; overview(), on_committed() and tell() any.
-class Daemon final : public api::Gateway, public pipeline::Listener, public pipeline::Outlet {
+/// Threads: main's; overview(), on_committed(), tell() and take() any.
+class Daemon final : public api::Gateway, public pipeline::Listener, public pipeline::Outlet, public pipeline::Tally {
  public:
   /// Errors: throws whatever keeps the gateway from starting.
   explicit Daemon(Settings settings);
@@ -39,12 +40,16 @@ class Daemon final : public api::Gateway, public pipeline::Listener, public pipe
   api::Overview overview() const override;
   Result<std::vector<std::uint16_t>> ask_meter(const std::string& bus, const drivers::modbus::ReadRequest& request,
                                                std::chrono::milliseconds timeout) const override;
+  Result<api::BusTrace> trace_bus(const std::string& bus, std::uint64_t after) const override;
   void on_committed(const std::shared_ptr<const pipeline::Committed>& group) noexcept override;
   void tell(const drivers::mqtt::Command& command) noexcept override;
+  std::vector<Reading> take() noexcept override;
 
  private:
   void apply(Settings settings);
   void start_links();
+  void recall_pulses();
+  std::array<std::int64_t, 4> active_alerts() const;
 
   const ThisMachine machine_;
   GatewayClock clock_{machine_};
@@ -59,6 +64,7 @@ class Daemon final : public api::Gateway, public pipeline::Listener, public pipe
   api::Routes routes_;
   api::Server server_;
   std::jthread pipeline_thread_;
+  const std::shared_ptr<drivers::gpio::Totals> pulses_ = std::make_shared<drivers::gpio::Totals>();
   std::unique_ptr<Uplinks> uplinks_;
   std::unique_ptr<Sources> sources_;
   std::vector<std::jthread> replays_;  ///< Played once; a reload does not begin them anew.

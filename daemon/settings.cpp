@@ -118,6 +118,28 @@ void add_counters(const drivers::modbus::MeterConfig& meter, pipeline::RegistryC
   }
 }
 
+void add_device(Settings& settings, Device device) {
+  auto& devices = settings.registry.devices;
+  if (std::ranges::find(devices, device.id, &Device::id) != devices.end()) return;
+  device.name = device.id;
+  device.enrichment = EnrichmentStatus::success;
+  device.origin = settings.config_path;
+  devices.push_back(std::move(device));
+}
+
+/// What stands behind pulses and contacts is a device, too.
+void add_contacts(const config::Table& root, Settings& settings) {
+  std::set<std::string> counted;
+  for (const auto& chip : settings.chips) {
+    for (const auto& pulse : chip.pulses) {
+      if (!counted.insert(pulse.device).second)
+        root.fail("gpio", fmt::format("expected one pulse output a device; {:?} has two", pulse.device));
+      add_device(settings, {.id = pulse.device, .type = "pulse_meter"});
+    }
+    for (const auto& input : chip.inputs) add_device(settings, {.id = input.device, .type = "contact"});
+  }
+}
+
 /// Every meter is a device, whether or not a [[devices]] table says more about it.
 void add_meters(const config::Table& root, Settings& settings) {
   std::set<std::string> polled;
@@ -127,15 +149,10 @@ void add_meters(const config::Table& root, Settings& settings) {
         root.fail("buses", fmt::format("expected each device on one bus; {:?} is on two", meter.device_id));
       }
       add_counters(meter, settings.registry);
-      const auto& devices = settings.registry.devices;
-      if (std::ranges::find(devices, meter.device_id, &Device::id) != devices.end()) continue;
-      settings.registry.devices.push_back({.id = meter.device_id,
-                                           .name = meter.device_id,
-                                           .type = "meter",
-                                           .manufacturer = meter.profile.vendor,
-                                           .model = meter.profile.id,
-                                           .enrichment = EnrichmentStatus::success,
-                                           .origin = settings.config_path});
+      add_device(settings, {.id = meter.device_id,
+                            .type = "meter",
+                            .manufacturer = meter.profile.vendor,
+                            .model = meter.profile.id});
     }
   }
 }
@@ -168,11 +185,13 @@ Settings load_settings(const std::string& path, bool must_exist) {
   for (const auto& table : root.tables("mqtt")) settings.connections.push_back(drivers::mqtt::parse_connection(table));
   for (const auto& table : root.tables("buses"))
     settings.buses.push_back(drivers::modbus::parse_bus(table, directories));
+  for (const auto& table : root.tables("gpio")) settings.chips.push_back(drivers::gpio::parse_chip(table));
   for (const auto& table : root.tables("replay")) settings.replays.push_back(drivers::replay::parse_replay(table));
   for (const auto& table : root.tables("rules")) settings.rules.push_back(rules::parse_rule(table));
   for (const auto& table : root.tables("sinks")) settings.sinks.push_back(sync::parse_sink(table));
   root.reject_unknown_keys();
 
+  require_unique(root, "gpio", settings.chips, [](const auto& chip) { return chip.chip; });
   require_unique(root, "mqtt", settings.connections, [](const auto& connection) { return connection.id; });
   require_unique(root, "buses", settings.buses, [](const auto& bus) { return bus.id; });
   const auto& state = settings.storage.directory;
@@ -183,6 +202,7 @@ Settings load_settings(const std::string& path, bool must_exist) {
   require_unique(root, "sinks", settings.sinks, [](const auto& sink) { return sink.id; });
   require_unique(root, "rules", settings.rules, [](const auto& rule) { return rule.name; });
   add_meters(root, settings);
+  add_contacts(root, settings);
   for (const auto& connection : settings.connections) {
     const auto& wanted = connection.subscriptions;
     auto& all = settings.pipeline.subscriptions;
@@ -194,9 +214,9 @@ Settings load_settings(const std::string& path, bool must_exist) {
 std::vector<std::string> missing_parts(const Settings& settings) {
   std::vector<std::string> missing;
   const auto directory = std::filesystem::path(settings.config_path).parent_path().string();
-  if (settings.connections.empty() && settings.buses.empty() && settings.replays.empty()) {
+  if (settings.connections.empty() && settings.buses.empty() && settings.chips.empty() && settings.replays.empty()) {
     missing.push_back(
-        fmt::format("No source is configured: add an [[mqtt]] or [[buses]] table to {} or to a file in "
+        fmt::format("No source is configured: add an [[mqtt]], [[buses]] or [[gpio]] table to {} or to a file in "
                     "{}/conf.d, then run systemctl reload wattd.",
                     settings.config_path, directory));
   }

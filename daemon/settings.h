@@ -5,6 +5,7 @@
 
 #include "api/server.h"
 #include "config/table.h"
+#include "drivers/gpio/gpio.h"
 #include "drivers/modbus/bus.h"
 #include "drivers/mqtt/connection.h"
 #include "drivers/replay/replay.h"
@@ -28,6 +29,7 @@ struct Settings {
   api::ServerConfig api;
   std::vector<drivers::mqtt::ConnectionConfig> connections;
   std::vector<drivers::modbus::BusConfig> buses;
+  std::vector<drivers::gpio::ChipConfig> chips;
   std::vector<drivers::replay::ReplayConfig> replays;
   std::vector<Rule> rules;
   std::vector<sync::SinkConfig> sinks;

@@ -8,7 +8,8 @@
 
 namespace wattd::daemon {
 
-Sources::Sources(const Settings& settings, const std::string& gateway_id, drivers::Intake& intake, const Clock& clock) {
+Sources::Sources(const Settings& settings, const std::string& gateway_id,
+                 const std::shared_ptr<drivers::gpio::Totals>& totals, drivers::Intake& intake, const Clock& clock) {
   for (auto config : settings.connections) {
     if (config.broker.client_id.empty())
       config.broker.client_id = fmt::format("wattd-{}-{}", gateway_id.substr(0, 8), config.id);
@@ -23,9 +24,14 @@ Sources::Sources(const Settings& settings, const std::string& gateway_id, driver
   }
   for (const auto& config : settings.buses) {
     for (auto& part : drivers::modbus::split_connections(config)) {
-      auto link = drivers::modbus::open_link(part.address, clock);
+      auto& trace = traces_[part.id] = std::make_shared<drivers::modbus::Trace>();
+      auto link = drivers::modbus::open_link(part.address, clock, trace);
       buses_.push_back(std::make_shared<drivers::modbus::Bus>(std::move(part), std::move(link), intake, clock));
     }
+  }
+  for (const auto& config : settings.chips) {
+    auto lines = drivers::gpio::kernel_lines(config.chip, drivers::gpio::lines_of(config));
+    chips_.push_back(std::make_unique<drivers::gpio::Gpio>(config, std::move(lines), totals, intake, clock));
   }
   for (const auto& connection : connections_) {
     threads_.push_back(start_thread("mqtt", [&c = *connection](const std::stop_token& stop) { c.run(stop); }));
@@ -33,6 +39,8 @@ Sources::Sources(const Settings& settings, const std::string& gateway_id, driver
   for (const auto& bus : buses_) {
     threads_.push_back(start_thread("bus", [&b = *bus](const std::stop_token& stop) { b.run(stop); }));
   }
+  for (const auto& chip : chips_)
+    threads_.push_back(start_thread("gpio", [&c = *chip](const std::stop_token& stop) { c.run(stop); }));
 }
 
 std::jthread start_replay(const drivers::replay::ReplayConfig& config, drivers::Intake& intake, const Clock& clock) {
@@ -48,6 +56,27 @@ std::jthread start_replay(const drivers::replay::ReplayConfig& config, drivers::
 Sources::~Sources() {
   // All at once first: each may need a moment to finish what it is doing.
   for (auto& thread : threads_) thread.request_stop();
+}
+
+std::vector<api::ChipStatus> Sources::chips() const {
+  std::vector<api::ChipStatus> list;
+  for (const auto& chip : chips_) list.push_back({chip->config().chip, chip->last_error()});
+  return list;
+}
+
+std::vector<Reading> Sources::take_totals() {
+  std::vector<Reading> all;
+  for (const auto& chip : chips_) std::ranges::move(chip->take(), std::back_inserter(all));
+  return all;
+}
+
+void Sources::drive_relays(const std::array<std::int64_t, 4>& alerts) {
+  for (const auto& chip : chips_) chip->drive(alerts);
+}
+
+std::shared_ptr<drivers::modbus::Trace> Sources::trace(const std::string& bus) const {
+  const auto found = traces_.find(bus);
+  return found == traces_.end() ? nullptr : found->second;
 }
 
 void Sources::tell(const drivers::mqtt::Command& command) {

@@ -22,6 +22,8 @@ class Intake {
   virtual std::chrono::milliseconds patience() const { return {}; }
   virtual Ticket put(std::vector<Message> messages) = 0;
   virtual Ticket put(Reading reading) = 0;
+  /// Says that something has to be part of the next commit, which comes within its interval.
+  virtual void expect_commit() {}
   /// The last ticket that is on the disk.
   virtual Ticket committed() const = 0;
   /// Asks for a commit now and waits for it.

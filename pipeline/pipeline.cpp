@@ -115,6 +115,14 @@ Pipeline::Ticket Pipeline::replay(std::int64_t dead_letter_id, Message message) 
   return enqueue(Replay{dead_letter_id, std::move(message)}, 1);
 }
 
+void Pipeline::expect_commit() {
+  {
+    const std::scoped_lock lock(mutex_);
+    is_expected_ = true;
+  }
+  arrived_.notify_one();
+}
+
 void Pipeline::change(Change change) {
   {
     const std::scoped_lock lock(mutex_);
@@ -180,7 +188,7 @@ void Pipeline::run(const std::stop_token& stop) {
     std::unique_lock lock(mutex_);
     arrived_.wait_until(lock, next, [&] {
       return stop.stop_requested() || (!waiting_.empty() && !retry_at_) || !changes_.empty() || wanted_ > processed_ ||
-             (wanted_ > committed() && !retry_at_);
+             is_expected_ || (wanted_ > committed() && !retry_at_);
     });
   }
   // Sources have stopped before us: what they handed over is committed, then they may acknowledge it.
@@ -238,6 +246,7 @@ void Pipeline::follow_clock() {
 std::vector<Pipeline::Entry> Pipeline::take_waiting(std::vector<Change>& changes) {
   const std::scoped_lock lock(mutex_);
   changes = std::exchange(changes_, {});
+  if (std::exchange(is_expected_, false)) open_group(clock_.monotonic());
   // While the disk refuses commits nothing more is taken in: the intake fills, and sources stop reading.
   if (retry_at_) return {};
   return std::exchange(waiting_, {});
@@ -284,6 +293,9 @@ bool Pipeline::must_commit(Instant now) {
 
 void Pipeline::commit(Instant now) {
   if (!opened_) return;
+  if (auto* tally = tally_.load(); tally != nullptr) {
+    for (auto& reading : tally->take()) process_reading(std::move(reading));
+  }
   const auto changes = registry_.take_changes();
   group_.devices.insert(group_.devices.end(), changes.begin(), changes.end());
   group_.boot = clock_.boot();

@@ -44,6 +44,13 @@ class Outlet {
   virtual void tell(const drivers::mqtt::Command& command) noexcept = 0;
 };
 
+/// Has readings for every commit: totals of what cannot be asked for again. Threads: called on the pipeline's.
+class Tally {
+ public:
+  virtual ~Tally() = default;
+  virtual std::vector<Reading> take() noexcept = 0;
+};
+
 /// What the pipeline counts since it started. Threads: any reads.
 struct Counts {
   std::atomic<std::uint64_t> received{0};     ///< Messages and readings that came in, redeliveries not counted.
@@ -79,6 +86,7 @@ class Pipeline final : public drivers::Intake {
   Ticket put(std::vector<Message> messages) override;
   Ticket put(Reading reading) override;
   Ticket committed() const override { return committed_.load(std::memory_order_acquire); }
+  void expect_commit() override;
   bool commit_through(Ticket ticket, std::chrono::milliseconds patience) override;
 
   /// Puts a dead letter's message through the pipeline once more; it is marked replayed with its reading.
@@ -89,6 +97,7 @@ class Pipeline final : public drivers::Intake {
   bool change_and_wait(Change change, std::chrono::milliseconds patience);
   void set_listener(Listener* listener) { listener_ = listener; }
   void set_outlet(Outlet* outlet) { outlet_ = outlet; }
+  void set_tally(Tally* tally) { tally_ = tally; }
 
   // For changes, on the pipeline's thread only.
   storage::Store& store() { return store_; }
@@ -129,6 +138,7 @@ class Pipeline final : public drivers::Intake {
   Ticket enqueue(decltype(Entry::content) content, std::size_t size);
   std::vector<Entry> take_waiting(std::vector<Change>& changes);
   void process(Entry& entry);
+  void process_reading(Reading reading);
   void process_message(Message message, std::int64_t replayed_id);
   Result<std::vector<Reading>> decode(const Message& message, bool again, Rejection& reason);
   Result<void> admit(Reading& reading, bool has_stamp, Quality received_quality, Rejection& reason);
@@ -156,6 +166,7 @@ class Pipeline final : public drivers::Intake {
   AdjustedCounters counters_;
   std::atomic<Listener*> listener_{nullptr};
   std::atomic<Outlet*> outlet_{nullptr};
+  std::atomic<Tally*> tally_{nullptr};
   Counts counts_;
   Progress progress_;
 
@@ -166,6 +177,7 @@ class Pipeline final : public drivers::Intake {
   std::vector<Change> changes_;          ///< Guarded by mutex_.
   Ticket last_ticket_ = 0;               ///< Guarded by mutex_.
   Ticket wanted_ = 0;                    ///< Guarded by mutex_: a source waits for this one.
+  bool is_expected_ = false;             ///< Guarded by mutex_: somebody has something for the next commit.
   std::string commit_problem_;           ///< Guarded by mutex_.
   std::atomic<std::size_t> backlog_{0};  ///< Entries put in and not committed yet.
   std::atomic<Ticket> committed_{0};

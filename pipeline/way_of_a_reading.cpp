@@ -22,16 +22,19 @@ void Pipeline::process(Entry& entry) {
   } else if (auto* replay = std::get_if<Replay>(&entry.content)) {
     process_message(std::move(replay->message), replay->id);
   } else {
-    auto& reading = std::get<Reading>(entry.content);
-    counts_.received += 1;
-    Rejection reason{};
-    if (const auto admitted = admit(reading, true, reading.quality, reason); admitted) {
-      accept(std::move(reading));
-    } else {
-      reject(message_of(reading, "poll"), reason, admitted.error().message, 0);
-    }
+    process_reading(std::move(std::get<Reading>(entry.content)));
   }
   processed_ = entry.last;
+}
+
+void Pipeline::process_reading(Reading reading) {
+  counts_.received += 1;
+  Rejection reason{};
+  if (const auto admitted = admit(reading, true, reading.quality, reason); admitted) {
+    accept(std::move(reading));
+  } else {
+    reject(message_of(reading, "poll"), reason, admitted.error().message, 0);
+  }
 }
 
 void Pipeline::process_message(Message message, std::int64_t replayed_id) {

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "drivers/modbus/port.h"
+#include "drivers/modbus/trace.h"
 
 namespace wattd::drivers::modbus {
 namespace {
@@ -221,8 +222,9 @@ std::unique_ptr<Link> open_link(Address address, std::unique_ptr<Port> port, con
   return std::make_unique<FramedLink>(std::move(address), std::move(port), clock);
 }
 
-std::unique_ptr<Link> open_link(Address address, const Clock& clock) {
+std::unique_ptr<Link> open_link(Address address, const Clock& clock, std::shared_ptr<Trace> trace) {
   auto port = address.is_serial() ? serial_port(address) : tcp_port(address);
+  if (trace) port = traced(std::move(port), std::move(trace), clock);
   return open_link(std::move(address), std::move(port), clock);
 }
 

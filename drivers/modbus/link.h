@@ -47,9 +47,11 @@ class Link {
 };
 
 class Port;
+class Trace;
 
 /// Opens lazily, and again after every failure of the line itself.
-std::unique_ptr<Link> open_link(Address address, const Clock& clock);
+/// `trace` gets to see what goes over the line, where there is one.
+std::unique_ptr<Link> open_link(Address address, const Clock& clock, std::shared_ptr<Trace> trace = nullptr);
 /// The same over a port that is given.
 std::unique_ptr<Link> open_link(Address address, std::unique_ptr<Port> port, const Clock& clock);
 

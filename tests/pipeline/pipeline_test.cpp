@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <thread>
 
+#include "storage/history.h"
 #include "storage/reader.h"
 
 namespace wattd::pipeline {
@@ -50,6 +51,11 @@ struct PipelineTest : testing::Test {
         R"({{"device_id":"D1","timestamp":"{}","voltage":{},"current":0.85,"power":195.9,"temperature":{}}})",
         format_iso8601(clock.now()), voltage, temperature);
   }
+  /// Totals of what cannot be asked for again.
+  struct Pulses final : Tally {
+    std::vector<Reading> take() noexcept override { return std::exchange(due, {}); }
+    std::vector<Reading> due;
+  };
   void give(Message one) { pipeline->put(std::vector{std::move(one)}); }
   /// Lets the commit interval pass.
   void settle() {
@@ -344,6 +350,48 @@ TEST(ParseRegistry, refuses_a_meter_tree_that_is_none) {
   EXPECT_NE(complaint("[[devices]]\nid='a'\n[[devices]]\nid='a'\n").find("a appears twice"), std::string::npos);
   EXPECT_NE(complaint("[[devices]]\nid='a'\nrole='virtual'\n").find("a virtual meter has a formula"),
             std::string::npos);
+}
+
+TEST_F(PipelineTest, totals_are_part_of_a_commit_that_was_asked_for_and_of_every_other) {
+  Pulses pulses;
+  pipeline->set_tally(&pulses);
+  const auto total = [&](double kwh) {
+    pulses.due = {{.device_id = "S0", .at = clock.now(), .received = clock.now(), .fields = {{"energy_import_total", kwh}}}};
+  };
+  total(1);
+  pipeline->expect_commit();
+  settle();
+  EXPECT_EQ(pipeline->counts().committed, 1u);
+  total(2);
+  give(message(R"({"n": 1})", 0, 1, "X"));
+  settle();
+  EXPECT_EQ(pipeline->counts().committed, 3u);
+  storage::Reader reader(store->path());
+  const auto stored = reader.range({"S0", "energy_import_total_adjusted"}, storage::kAlways, 10);
+  ASSERT_TRUE(stored);
+  ASSERT_EQ(stored->size(), 2u);
+  EXPECT_EQ(stored->back().value, Value(2.0));
+  pipeline->set_tally(nullptr);
+}
+
+TEST_F(PipelineTest, adjusted_counters_go_on_over_a_restart) {
+  const auto say = [&](double kwh) {
+    give(message(fmt::format(R"({{"energy_import_total": {}}})", kwh), 0, 1, "M"));
+    settle();
+  };
+  say(100);
+  say(0);  // a reset that is not believed yet
+  start({});
+  say(1);
+  say(2);
+  start({});
+  say(3);
+  storage::Reader reader(store->path());
+  const auto stored = reader.range({"M", "energy_import_total_adjusted"}, storage::kAlways, 10);
+  ASSERT_TRUE(stored);
+  std::vector<Value> values;
+  for (const auto& sample : *stored) values.push_back(sample.value);
+  EXPECT_EQ(values, (std::vector<Value>{100.0, 102.0, 103.0}));
 }
 
 }  // namespace
