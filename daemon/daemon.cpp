@@ -229,7 +229,7 @@ Result<std::vector<std::uint16_t>> Daemon::ask_meter(const std::string& bus,
 void Daemon::on_committed(const std::shared_ptr<const pipeline::Committed>& group) noexcept {
   server_.on_committed(group);
   const std::scoped_lock lock(mutex_);
-  if (uplinks_) uplinks_->wake();
+  if (uplinks_) uplinks_->wake(), uplinks_->offer(group);
   if (sources_) sources_->drive_relays(active_alerts());
 }
 

@@ -189,6 +189,8 @@ Settings load_settings(const std::string& path, bool must_exist) {
   for (const auto& table : root.tables("replay")) settings.replays.push_back(drivers::replay::parse_replay(table));
   for (const auto& table : root.tables("rules")) settings.rules.push_back(rules::parse_rule(table));
   for (const auto& table : root.tables("sinks")) settings.sinks.push_back(sync::parse_sink(table));
+  for (const auto& table : root.tables("homeassistant"))
+    settings.homes.push_back(sync::parse_home_assistant(table));
   root.reject_unknown_keys();
 
   require_unique(root, "gpio", settings.chips, [](const auto& chip) { return chip.chip; });
@@ -199,6 +201,7 @@ Settings load_settings(const std::string& path, bool must_exist) {
   for (auto& connection : settings.connections)
     connection.filters_path = fmt::format("{}/mqtt/{}.filters", state, file_name_of(connection.id));
   require_one_master(root, settings.buses);
+  require_unique(root, "homeassistant", settings.homes, [](const auto& home) { return home.id; });
   require_unique(root, "sinks", settings.sinks, [](const auto& sink) { return sink.id; });
   require_unique(root, "rules", settings.rules, [](const auto& rule) { return rule.name; });
   add_meters(root, settings);

@@ -12,6 +12,7 @@
 #include "pipeline/options.h"
 #include "pipeline/registry.h"
 #include "storage/store.h"
+#include "sync/home_assistant.h"
 #include "sync/shipper.h"
 #include "telemetry/gateway_clock.h"
 #include "telemetry/log.h"
@@ -33,6 +34,7 @@ struct Settings {
   std::vector<drivers::replay::ReplayConfig> replays;
   std::vector<Rule> rules;
   std::vector<sync::SinkConfig> sinks;
+  std::vector<sync::HomeAssistantConfig> homes;
 };
 
 /// Reads the file and the drop-ins in conf.d beside it. A missing default file is an empty configuration:

@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "daemon/thread.h"
+#include "drivers/mqtt/writer.h"
+#include "telemetry/schema.h"
 
 namespace wattd::daemon {
 
@@ -21,6 +23,43 @@ class Uplinks::PipelineLedger final : public sync::Ledger {
   pipeline::Pipeline& pipeline_;
 };
 
+/// One Home Assistant, and the way to it.
+struct Uplinks::Home {
+  std::unique_ptr<drivers::mqtt::Writer> writer;
+  std::unique_ptr<sync::HomeAssistant> assistant;
+};
+
+void Uplinks::add_home(const sync::HomeAssistantConfig& config, const std::string& gateway_id, const Settings& settings,
+                       const pipeline::Registry& registry, const Clock& clock) {
+  auto schemas = settings.registry.schemas;
+  schemas.push_back(bulb_schema());
+  const auto describe = [&registry, &clock, schemas](const std::string& device, const std::string& field) {
+    sync::Announced series{.device = {.id = device}, .measurand = field};
+    const auto known = registry.activity(clock.monotonic());
+    const auto found = std::ranges::find(known, device, [](const auto& one) { return one.device.id; });
+    if (found != known.end()) series.device = found->device;
+    const auto schema = std::ranges::find(schemas, series.device.type, &Schema::device_type);
+    const auto* rule = schema == schemas.end() ? nullptr : schema->find(field);
+    if (rule != nullptr && !rule->measurand.empty()) series.measurand = rule->measurand;
+    return series;
+  };
+  homes_.push_back(std::make_unique<Home>());
+  auto& home = *homes_.back();
+  home.assistant = std::make_unique<sync::HomeAssistant>(
+      config, gateway_id, describe,
+      [&home](const std::string& topic, const std::string& payload) { home.writer->publish(topic, payload, true); },
+      clock);
+  auto broker = config.broker;
+  if (broker.client_id.empty()) broker.client_id = "wattd-" + gateway_id.substr(0, 8) + "-" + config.id;
+  const auto status = home.assistant->availability_topic();
+  home.writer = std::make_unique<drivers::mqtt::Writer>(std::move(broker), config.id,
+                                                        drivers::mqtt::Will{status, "offline"},
+                                                        [&home, status](drivers::mqtt::Writer& writer) {
+                                                          home.assistant->connected();
+                                                          writer.publish(status, "online", true);
+                                                        });
+}
+
 Uplinks::Uplinks(const Settings& settings, const std::string& gateway_id, const std::vector<storage::Cursor>& cursors,
                  const storage::Store& store, pipeline::Pipeline& pipeline, const Clock& clock)
     : ledger_(std::make_unique<PipelineLedger>(pipeline)) {
@@ -33,10 +72,18 @@ Uplinks::Uplinks(const Settings& settings, const std::string& gateway_id, const 
   for (const auto& shipper : shippers_) {
     threads_.push_back(start_thread("uplink", [&s = *shipper](const std::stop_token& stop) { s.run(stop); }));
   }
+  for (const auto& config : settings.homes) add_home(config, gateway_id, settings, pipeline.registry(), clock);
+  for (const auto& home : homes_)
+    threads_.push_back(start_thread("home", [&a = *home->assistant](const std::stop_token& stop) { a.run(stop); }));
 }
 
 Uplinks::~Uplinks() {
   for (auto& thread : threads_) thread.request_stop();
+  for (const auto& home : homes_) home->writer->publish(home->assistant->availability_topic(), "offline", true);
+}
+
+void Uplinks::offer(const std::shared_ptr<const pipeline::Committed>& group) {
+  for (const auto& home : homes_) home->assistant->offer({group, &group->readings});
 }
 
 void Uplinks::wake() {

@@ -9,7 +9,7 @@
 
 namespace wattd::daemon {
 
-/// The shippers of all sinks, one thread each, running from construction to destruction.
+/// The shippers of all sinks and what Home Assistant is told, one thread each, running from construction to destruction.
 class Uplinks {
  public:
   Uplinks(const Settings& settings, const std::string& gateway_id, const std::vector<storage::Cursor>& cursors,
@@ -17,6 +17,7 @@ class Uplinks {
   ~Uplinks();
 
   void wake();
+  void offer(const std::shared_ptr<const pipeline::Committed>& group);
   std::vector<sync::ShipperStatus> status() const;
 
  private:
@@ -24,6 +25,11 @@ class Uplinks {
 
   std::unique_ptr<PipelineLedger> ledger_;
   std::vector<std::unique_ptr<sync::Shipper>> shippers_;
+  struct Home;
+  void add_home(const sync::HomeAssistantConfig& config, const std::string& gateway_id, const Settings& settings,
+                const pipeline::Registry& registry, const Clock& clock);
+
+  std::vector<std::unique_ptr<Home>> homes_;
   std::vector<std::jthread> threads_;  ///< Last, so that they end before what they use.
 };
 

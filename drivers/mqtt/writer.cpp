@@ -47,8 +47,10 @@ Writer::Writer(Broker broker, const std::string& name, Will will, std::function<
 }
 
 Writer::~Writer() {
+  const bool was_connected = connected_;
   mosquitto_disconnect(client_.get());
-  mosquitto_loop_stop(client_.get(), true);
+  // A thread that waits for its next try would keep us waiting as long.
+  mosquitto_loop_stop(client_.get(), !was_connected);
 }
 
 void Writer::publish(const std::string& topic, const std::string& payload, bool retain) {

@@ -1,4 +1,5 @@
 """Devices of many makers on a real broker, read out of the box: examples as the makers' pages show them."""
+import collections
 import contextlib
 import json
 import subprocess
@@ -149,3 +150,35 @@ def test_sparkplug_nodes_are_read_by_alias_and_asked_to_be_born_again_when_somet
     wait_until(lambda: node.births == 3, what="the node is asked after a restart, too")
     wait_until(lambda: energies()[-1] == 106, what="nothing is missing in the end")
     node.client.loop_stop()
+
+
+def test_home_assistant_is_told_of_every_series_and_of_what_changes(plant, broker):
+    told = collections.defaultdict(list)
+    home = mqtt.Client(client_id="home")
+    home.on_message = lambda client, data, message: told[message.topic].append(message.payload.decode())
+    home.connect("127.0.0.1", broker.port)
+    home.subscribe([("homeassistant/#", 1), ("wattd/#", 1)])
+    home.loop_start()
+    gateway = Gateway(plant, f'[[mqtt]]\nport = {broker.port}\n[[homeassistant]]\nport = {broker.port}\nreport = "change"\n')
+    gateway.wait_connected()
+    own = gateway.status()["gateway"]["id"][:8] if "gateway" in gateway.status() else gateway.status()["gateway_id"][:8]
+    wait_until(lambda: told[f"wattd/{own}/status"] == ["online"], what="the gateway says that it is there")
+    def say(kwh: float, watts: float):
+        home.publish("devices/M/telemetry", json.dumps({"energy_import_total": kwh, "power_total": watts, "on": True}), 1).wait_for_publish(10)
+    say(100, 5)
+    state = f"wattd/{own}/M/energy_import_total_adjusted"
+    wait_until(lambda: told[state] == ["100"], what="the counter is told")
+    config = json.loads(told[f"homeassistant/sensor/wattd_{own}_M_energy_import_total_adjusted/config"][0])
+    assert (config["state_topic"], config["device_class"], config["state_class"], config["unit_of_measurement"]) == (state, "energy", "total_increasing", "kWh")
+    assert f"homeassistant/sensor/wattd_{own}_M_energy_import_total/config" not in told, "a raw counter may fall"
+    assert told[f"wattd/{own}/M/on"] == ["ON"]
+    say(101, 5)
+    wait_until(lambda: told[state] == ["100", "101"], what="what has changed is told")
+    assert told[f"wattd/{own}/M/power_total"] == ["5"], "what has not changed is not"
+    gateway.kill()
+    wait_until(lambda: told[f"wattd/{own}/status"][-1] == "offline", what="its will is read")
+    gateway.start()
+    wait_until(lambda: told[f"wattd/{own}/status"][-1] == "online", what="it is back")
+    gateway.stop()
+    wait_until(lambda: told[f"wattd/{own}/status"][-1] == "offline", what="it says that it goes")
+    home.loop_stop()
