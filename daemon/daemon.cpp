@@ -194,7 +194,9 @@ api::Overview Daemon::overview() const {
   const std::scoped_lock lock(mutex_);
   overview.config_path = settings_.config_path;
   overview.missing = missing_parts(settings_);
-  if (sources_) overview.connections = sources_->connections(), overview.buses = sources_->buses(), overview.chips = sources_->chips();
+  if (sources_)
+    overview.connections = sources_->connections(), overview.buses = sources_->buses(),
+    overview.chips = sources_->chips();
   if (uplinks_) overview.sinks = uplinks_->status();
   return overview;
 }

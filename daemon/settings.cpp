@@ -149,10 +149,9 @@ void add_meters(const config::Table& root, Settings& settings) {
         root.fail("buses", fmt::format("expected each device on one bus; {:?} is on two", meter.device_id));
       }
       add_counters(meter, settings.registry);
-      add_device(settings, {.id = meter.device_id,
-                            .type = "meter",
-                            .manufacturer = meter.profile.vendor,
-                            .model = meter.profile.id});
+      add_device(
+          settings,
+          {.id = meter.device_id, .type = "meter", .manufacturer = meter.profile.vendor, .model = meter.profile.id});
     }
   }
 }
@@ -189,8 +188,7 @@ Settings load_settings(const std::string& path, bool must_exist) {
   for (const auto& table : root.tables("replay")) settings.replays.push_back(drivers::replay::parse_replay(table));
   for (const auto& table : root.tables("rules")) settings.rules.push_back(rules::parse_rule(table));
   for (const auto& table : root.tables("sinks")) settings.sinks.push_back(sync::parse_sink(table));
-  for (const auto& table : root.tables("homeassistant"))
-    settings.homes.push_back(sync::parse_home_assistant(table));
+  for (const auto& table : root.tables("homeassistant")) settings.homes.push_back(sync::parse_home_assistant(table));
   root.reject_unknown_keys();
 
   require_unique(root, "gpio", settings.chips, [](const auto& chip) { return chip.chip; });

@@ -88,9 +88,8 @@ std::vector<api::ConnectionStatus> Sources::connections() const {
   std::vector<api::ConnectionStatus> list;
   for (const auto& connection : connections_) {
     const auto& counts = connection->counts();
-    list.push_back({connection->config().id, connection->config().broker.address(),
-                    counts.connected, counts.messages, counts.connects, counts.retained_skipped, counts.full_pauses,
-                    connection->last_error()});
+    list.push_back({connection->config().id, connection->config().broker.address(), counts.connected, counts.messages,
+                    counts.connects, counts.retained_skipped, counts.full_pauses, connection->last_error()});
   }
   return list;
 }

@@ -19,8 +19,8 @@ namespace wattd::daemon {
 class Sources {
  public:
   /// Errors: throws when a client cannot even be set up (TLS files, client ids).
-  Sources(const Settings& settings, const std::string& gateway_id,
-          const std::shared_ptr<drivers::gpio::Totals>& totals, drivers::Intake& intake, const Clock& clock);
+  Sources(const Settings& settings, const std::string& gateway_id, const std::shared_ptr<drivers::gpio::Totals>& totals,
+          drivers::Intake& intake, const Clock& clock);
   /// Stops all threads. What they had handed over is committed and acknowledged first, if the pipeline still runs.
   ~Sources();
 

@@ -52,12 +52,12 @@ void Uplinks::add_home(const sync::HomeAssistantConfig& config, const std::strin
   auto broker = config.broker;
   if (broker.client_id.empty()) broker.client_id = "wattd-" + gateway_id.substr(0, 8) + "-" + config.id;
   const auto status = home.assistant->availability_topic();
-  home.writer = std::make_unique<drivers::mqtt::Writer>(std::move(broker), config.id,
-                                                        drivers::mqtt::Will{status, "offline"},
-                                                        [&home, status](drivers::mqtt::Writer& writer) {
-                                                          home.assistant->connected();
-                                                          writer.publish(status, "online", true);
-                                                        });
+  home.writer =
+      std::make_unique<drivers::mqtt::Writer>(std::move(broker), config.id, drivers::mqtt::Will{status, "offline"},
+                                              [&home, status](drivers::mqtt::Writer& writer) {
+                                                home.assistant->connected();
+                                                writer.publish(status, "online", true);
+                                              });
 }
 
 Uplinks::Uplinks(const Settings& settings, const std::string& gateway_id, const std::vector<storage::Cursor>& cursors,

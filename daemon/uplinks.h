@@ -9,7 +9,8 @@
 
 namespace wattd::daemon {
 
-/// The shippers of all sinks and what Home Assistant is told, one thread each, running from construction to destruction.
+/// The shippers of all sinks and what Home Assistant is told, one thread each, running from construction to
+/// destruction.
 class Uplinks {
  public:
   Uplinks(const Settings& settings, const std::string& gateway_id, const std::vector<storage::Cursor>& cursors,

@@ -22,8 +22,8 @@ constexpr auto kRetryCommit = 1s;
 constexpr auto kRetryClock = 10s;
 constexpr auto kRecalled = 10min;  // of the newest readings, looked through at the start
 constexpr auto kTrembling = 24h;
-constexpr auto kPatience = 50ms;        // of sources, where nothing waits for a reading but its commit
-constexpr auto kRulesPatience = 1ms;    // and where rules may raise an alert at once
+constexpr auto kPatience = 50ms;      // of sources, where nothing waits for a reading but its commit
+constexpr auto kRulesPatience = 1ms;  // and where rules may raise an alert at once
 
 }  // namespace
 
@@ -51,7 +51,8 @@ Pipeline::Pipeline(Options options, storage::Store& store, Registry& registry, c
 /// has to look through all that is in no chunk yet.
 void Pipeline::recall_counters() {
   storage::Reader reader(store_.path(), store_.vault());
-  const auto stood = reader.visit_unpacked(store_.seen_at_open() - kRecalled, [this](const Reading& stored) { counters_.recall(stored); });
+  const auto stood = reader.visit_unpacked(store_.seen_at_open() - kRecalled,
+                                           [this](const Reading& stored) { counters_.recall(stored); });
   if (!stood) log::warning("where counters stood is looked up one by one: " + stood.error().message);
 }
 
@@ -62,7 +63,8 @@ void Pipeline::recall_counters_of(const std::string& device, const std::function
   std::vector<std::string> fields;
   for (const auto& one : latest.value_or(std::vector<storage::Latest>{})) {
     const auto& [series, sample] = one;
-    if (series.measurand == "device_serial") take({.device_id = device, .at = sample.at, .fields = {{series.field, sample.value}}});
+    if (series.measurand == "device_serial")
+      take({.device_id = device, .at = sample.at, .fields = {{series.field, sample.value}}});
     if (!series.field.ends_with(kAdjusted)) continue;
     fields.insert(fields.end(), {series.field, series.field.substr(0, series.field.size() - kAdjusted.size())});
     // While a last digit trembles the counter's own value is an older one.
@@ -74,7 +76,8 @@ void Pipeline::recall_counters_of(const std::string& device, const std::function
     take(stored);
     return true;
   });
-  if (!visited) log::error(fmt::format("{}: where its counters stood is not known: {}", device, visited.error().message));
+  if (!visited)
+    log::error(fmt::format("{}: where its counters stood is not known: {}", device, visited.error().message));
 }
 
 void Pipeline::describe_series() {

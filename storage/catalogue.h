@@ -93,7 +93,6 @@ class Catalogue::SeriesOf {
   std::string_view device_id_;
 };
 
-
 /// Every device ever known, deleted ones included.
 std::vector<Device> load_devices(Database& database);
 /// Every field that any device ever sent.

@@ -104,7 +104,8 @@ ChipConfig parse_chip(const config::Table& table) {
     chip.outputs.push_back(parse_output(row));
     take(row, chip.outputs.back().line);
   }
-  if (lines.empty()) table.fail("pulses", "expected at least one of [[gpio.pulses]], [[gpio.inputs]], [[gpio.outputs]]");
+  if (lines.empty())
+    table.fail("pulses", "expected at least one of [[gpio.pulses]], [[gpio.inputs]], [[gpio.outputs]]");
   table.reject_unknown_keys();
   return chip;
 }

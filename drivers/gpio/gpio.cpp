@@ -174,7 +174,8 @@ void Gpio::note_pulse(std::size_t which, Instant at) {
 
 void Gpio::tell_input(std::size_t which) {
   const auto stamp = clock_.stamp();
-  Reading reading{.device_id = config_.inputs[which].device, .at = stamp.at, .received = stamp.at, .quality = stamp.quality};
+  Reading reading{
+      .device_id = config_.inputs[which].device, .at = stamp.at, .received = stamp.at, .quality = stamp.quality};
   reading.fields.push_back({config_.inputs[which].field, Value(inputs_[which].state())});
   intake_.put(std::move(reading));
 }

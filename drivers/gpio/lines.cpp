@@ -66,7 +66,8 @@ class KernelLines final : public Lines {
       which.push_back(i);
     }
     const auto patience = std::chrono::ceil<std::chrono::milliseconds>(until - std::chrono::steady_clock::now());
-    if (::poll(inputs.data(), inputs.size(), static_cast<int>(std::clamp<std::int64_t>(patience.count(), 0, 60'000))) < 0)
+    if (::poll(inputs.data(), inputs.size(), static_cast<int>(std::clamp<std::int64_t>(patience.count(), 0, 60'000))) <
+        0)
       return errno == EINTR ? Result<std::vector<Edge>>{} : lost("cannot be waited for");
     std::vector<Edge> edges;
     for (std::size_t i = 0; i < inputs.size(); ++i) {

@@ -44,7 +44,9 @@ std::string describe_pdu(bool sent, std::span<const std::uint8_t> pdu) {
   const int unit = pdu[0], function = pdu[1];
   if (sent && pdu.size() == 6)
     return fmt::format("unit {}: read {} {} registers from {}", unit, word_at(pdu, 4),
-                       function == 3 ? "holding" : function == 4 ? "input" : fmt::format("(function {})", function),
+                       function == 3   ? "holding"
+                       : function == 4 ? "input"
+                                       : fmt::format("(function {})", function),
                        word_at(pdu, 2));
   if ((function & 0x80) != 0 && pdu.size() == 3)
     return fmt::format("unit {}: exception {} to function {}", unit, pdu[2], function & 0x7F);

@@ -40,8 +40,8 @@ using Client = std::unique_ptr<mosquitto, FreeClient>;
 /// Errors: throws std::runtime_error with `name` for a client id or TLS files that cannot be used.
 Client make_client(const Broker& broker, bool clean, void* owner, const std::string& name);
 
-/// Opens the connection; the broker answers later. Asks first whether anybody is there, for the library would wait long.
-/// Shape: why it could not be opened; empty when it is.
+/// Opens the connection; the broker answers later. Asks first whether anybody is there, for the library would wait
+/// long. Shape: why it could not be opened; empty when it is.
 std::string connect(mosquitto* client, const Broker& broker);
 
 }  // namespace wattd::drivers::mqtt

@@ -29,17 +29,17 @@ struct Connection::Callbacks {
     auto& connection = *static_cast<Connection*>(self);
     if (code != 0) {
       connection.refused_ = true;
-      connection.set_error(
-          fmt::format("the broker refused: {}", connection.config_.broker.v5 ? mosquitto_reason_string(code)
-                                                                             : mosquitto_connack_string(code)));
+      connection.set_error(fmt::format("the broker refused: {}", connection.config_.broker.v5
+                                                                     ? mosquitto_reason_string(code)
+                                                                     : mosquitto_connack_string(code)));
       return;
     }
     connection.accepted_ = true;
     connection.unanswered_subscriptions_ = connection.config_.subscriptions.size();
     connection.resumed_ = (flags & 1) != 0;
     connection.counts_.connects += 1;
-    log::notice(fmt::format("{}: connected to {}{}", connection.config_.id,
-                            connection.config_.broker.address(), (flags & 1) != 0 ? ", the session goes on" : ", a new session"),
+    log::notice(fmt::format("{}: connected to {}{}", connection.config_.id, connection.config_.broker.address(),
+                            (flags & 1) != 0 ? ", the session goes on" : ", a new session"),
                 {{"SOURCE", connection.config_.id}});
     for (const auto& wanted : connection.config_.subscriptions) {
       mosquitto_subscribe(connection.client_.get(), nullptr, wanted.filter.c_str(), 1);

@@ -97,7 +97,8 @@ std::optional<Value> value_of(const sparkplug::Metric& metric, std::uint32_t typ
 bool is_good(const sparkplug::Metric& metric) {
   const auto& properties = metric.properties();
   for (int i = 0; i < std::min(properties.keys_size(), properties.values_size()); ++i) {
-    if (properties.keys(i) == "Quality" && !properties.values(i).is_null()) return properties.values(i).int_value() == 192;
+    if (properties.keys(i) == "Quality" && !properties.values(i).is_null())
+      return properties.values(i).int_value() == 192;
   }
   return true;
 }
@@ -257,7 +258,8 @@ class Sparkplug final : public Dialect {
       }
       // Without its type nobody knows whether a number has a sign.
       if (type == 0 && metric.value_case() == sparkplug::Metric::kIntValue && metric.int_value() > INT32_MAX)
-        return fail(ErrorKind::permanent, fmt::format("{} has no data type, and no birth has said which", metric.name()));
+        return fail(ErrorKind::permanent,
+                    fmt::format("{} has no data type, and no birth has said which", metric.name()));
       return Metric{metric.name(), type};
     }
     if (!metric.has_alias()) return fail(ErrorKind::permanent, "a metric has neither name nor alias");
@@ -311,9 +313,9 @@ class Sparkplug final : public Dialect {
     if (node.asked_at && now - *node.asked_at < kBetweenRebirths) return;
     node.asked_at = now;
     sparkplug::Payload payload;
-    payload.set_timestamp(static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(
-                                                         std::chrono::system_clock::now().time_since_epoch())
-                                                         .count()));
+    payload.set_timestamp(static_cast<std::uint64_t>(
+        std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch())
+            .count()));
     auto& metric = *payload.add_metrics();
     metric.set_name("Node Control/Rebirth");
     metric.set_datatype(boolean);

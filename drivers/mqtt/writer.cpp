@@ -24,9 +24,7 @@ struct Writer::Callbacks {
     writer.connected_ = true;
     if (writer.on_connect_) writer.on_connect_(writer);
   }
-  static void on_disconnect(mosquitto*, void* self, int) noexcept {
-    static_cast<Writer*>(self)->connected_ = false;
-  }
+  static void on_disconnect(mosquitto*, void* self, int) noexcept { static_cast<Writer*>(self)->connected_ = false; }
 };
 
 Writer::Writer(Broker broker, const std::string& name, Will will, std::function<void(Writer&)> on_connect)
@@ -43,7 +41,8 @@ Writer::Writer(Broker broker, const std::string& name, Will will, std::function<
     mosquitto_will_set(client, will.topic.c_str(), static_cast<int>(will.payload.size()), will.payload.data(), 1, true);
   mosquitto_connect_async(client, broker_.host.c_str(), broker_.port, static_cast<int>(broker_.keepalive.count()));
   if (const int code = mosquitto_loop_start(client); code != MOSQ_ERR_SUCCESS)
-    throw std::runtime_error(fmt::format("{}: the thread that writes does not start: {}", name_, mosquitto_strerror(code)));
+    throw std::runtime_error(
+        fmt::format("{}: the thread that writes does not start: {}", name_, mosquitto_strerror(code)));
 }
 
 Writer::~Writer() {

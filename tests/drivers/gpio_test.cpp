@@ -211,8 +211,9 @@ TEST_F(GpioTest, configuration_errors_name_the_place) {
   EXPECT_NE(problem("[[gpio.pulses]]\ndevice = \"A\"\nline = 1\n[[gpio.inputs]]\ndevice = \"B\"\nline = 1\n")
                 .find("expected a line that is not used above"),
             std::string::npos);
-  EXPECT_NE(problem("[[gpio.pulses]]\ndevice = \"A\"\nline = 1\nmeasurand = \"voltage_l1_n\"\n").find("expected a counter"),
-            std::string::npos);
+  EXPECT_NE(
+      problem("[[gpio.pulses]]\ndevice = \"A\"\nline = 1\nmeasurand = \"voltage_l1_n\"\n").find("expected a counter"),
+      std::string::npos);
 }
 
 RC_GTEST_PROP(Debounce, never_counts_more_changes_than_there_were_and_ends_in_the_state_that_held, ()) {

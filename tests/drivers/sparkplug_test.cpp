@@ -91,8 +91,9 @@ TEST_F(SparkplugTest, absent_and_stale_metrics_make_no_field) {
 TEST_F(SparkplugTest, an_alias_without_a_birth_is_refused_and_the_node_asked_once) {
   const auto first = power(1);
   ASSERT_FALSE(first);
-  EXPECT_EQ(first.error().message,
-            "alias 1 means nothing: the birth of g/n was missed, it was asked to be born again; replay this when it was");
+  EXPECT_EQ(
+      first.error().message,
+      "alias 1 means nothing: the birth of g/n was missed, it was asked to be born again; replay this when it was");
   EXPECT_FALSE(power(2));
   const auto commands = reader.take_commands();
   ASSERT_EQ(commands.size(), 1u);

@@ -61,7 +61,8 @@ TEST(Trace, says_what_frames_of_a_serial_line_are) {
 }
 
 TEST(Trace, says_what_frames_of_modbus_tcp_are_one_behind_the_other) {
-  EXPECT_EQ(describe(Framing::tcp, true, encode_tcp(kRequest, 0x8001)), "#32769 unit 3: read 2 input registers from 10");
+  EXPECT_EQ(describe(Framing::tcp, true, encode_tcp(kRequest, 0x8001)),
+            "#32769 unit 3: read 2 input registers from 10");
   const Bytes two{0x80, 1, 0, 0, 0, 3, 3, 0x84, 2, 0x80, 2, 0, 0, 0, 5, 3, 4, 2, 0x12, 0x34, 9};
   EXPECT_EQ(describe(Framing::tcp, false, two),
             "#32769 unit 3: exception 2 to function 4; #32770 unit 3: 1234; 1 bytes that are no frame");

@@ -356,7 +356,8 @@ TEST_F(PipelineTest, totals_are_part_of_a_commit_that_was_asked_for_and_of_every
   Pulses pulses;
   pipeline->set_tally(&pulses);
   const auto total = [&](double kwh) {
-    pulses.due = {{.device_id = "S0", .at = clock.now(), .received = clock.now(), .fields = {{"energy_import_total", kwh}}}};
+    pulses.due = {
+        {.device_id = "S0", .at = clock.now(), .received = clock.now(), .fields = {{"energy_import_total", kwh}}}};
   };
   total(1);
   pipeline->expect_commit();

@@ -15,7 +15,8 @@ struct HomeAssistantTest : testing::Test {
 
   void start() {
     home = std::make_unique<HomeAssistant>(
-        config, "12345678-aaaa", [](const std::string& device, const std::string& field) {
+        config, "12345678-aaaa",
+        [](const std::string& device, const std::string& field) {
           return Announced{{.id = device, .name = "Press", .manufacturer = "Eastron", .model = "SDM630"}, field};
         },
         [this](const std::string& topic, const std::string& payload) { said.emplace_back(topic, payload); }, clock);
@@ -40,11 +41,12 @@ TEST_F(HomeAssistantTest, announces_a_series_before_its_first_value) {
   give({{"power_total", 1500.5}});
   ASSERT_EQ(said.size(), 2u);
   EXPECT_EQ(said[0].first, "homeassistant/sensor/wattd_12345678_M1_power_total/config");
-  EXPECT_EQ(said[0].second,
-            R"({"name":"power_total","unique_id":"wattd_12345678_M1_power_total",)"
-            R"("state_topic":"wattd/12345678/M1/power_total","availability_topic":"wattd/12345678/status",)"
-            R"("device_class":"power","unit_of_measurement":"W","state_class":"measurement",)"
-            R"("device":{"identifiers":["wattd_12345678_M1"],"name":"Press","manufacturer":"Eastron","model":"SDM630"}})");
+  EXPECT_EQ(
+      said[0].second,
+      R"({"name":"power_total","unique_id":"wattd_12345678_M1_power_total",)"
+      R"("state_topic":"wattd/12345678/M1/power_total","availability_topic":"wattd/12345678/status",)"
+      R"("device_class":"power","unit_of_measurement":"W","state_class":"measurement",)"
+      R"("device":{"identifiers":["wattd_12345678_M1"],"name":"Press","manufacturer":"Eastron","model":"SDM630"}})");
   EXPECT_EQ(said[1], (std::pair<std::string, std::string>("wattd/12345678/M1/power_total", "1500.5")));
 }
 
@@ -53,8 +55,9 @@ TEST_F(HomeAssistantTest, energy_is_told_of_by_the_adjusted_counter_alone) {
   give({{"energy_import_total", 7.0}, {"energy_import_total_adjusted", 107.0}});
   ASSERT_EQ(said.size(), 2u);
   EXPECT_NE(said[0].second.find(R"("name":"energy_import_total")"), std::string::npos);
-  EXPECT_NE(said[0].second.find(R"("device_class":"energy","unit_of_measurement":"kWh","state_class":"total_increasing")"),
-            std::string::npos);
+  EXPECT_NE(
+      said[0].second.find(R"("device_class":"energy","unit_of_measurement":"kWh","state_class":"total_increasing")"),
+      std::string::npos);
   EXPECT_EQ(said[1].second, "107");
 }
 
