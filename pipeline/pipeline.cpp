@@ -296,7 +296,7 @@ bool Pipeline::must_commit(Instant now) {
 
 void Pipeline::commit(Instant now) {
   if (!opened_) return;
-  if (auto* tally = tally_.load(); tally != nullptr) {
+  if (auto* tally = tally_.load(); tally != nullptr && !retry_at_) {
     for (auto& reading : tally->take()) process_reading(std::move(reading));
   }
   const auto changes = registry_.take_changes();

@@ -134,8 +134,13 @@ Result<void> Pipeline::check_stamp(const Reading& reading, Quality received_qual
 void Pipeline::accept(Reading reading) {
   const auto began = clock_.monotonic();
   rules::Verdict verdict;
-  if (options_.adjusted_counters) counters_.add_to(reading);
   const auto& device = registry_.adopt(reading, clock_.now());
+  if (options_.adjusted_counters) {
+    // Once the device has its record: what its fields measure may stand in the schema of its type.
+    const auto own = reading.fields.size();
+    counters_.add_to(reading);
+    for (auto i = own; i < reading.fields.size(); ++i) registry_.note_field(reading.device_id, reading.fields[i].name);
+  }
   engine_.judge(reading, registry_.schema_of(device.type), clock_.now(), verdict);
   counts_.evaluation_seconds.add(clock_.monotonic() - began);
   for (auto& alert : verdict.changed) {

@@ -99,15 +99,13 @@ Result<void> Gpio::open() {
       tell_input(i - config_.pulses.size());
     }
   }
-  std::vector<bool> wanted;
   {
     const std::scoped_lock lock(mutex_);
-    wanted = wanted_;
+    for (std::size_t i = 0; i < wanted_.size(); ++i) {
+      if (auto set = lines_->set(output_line(i), wanted_[i]); !set) return set;
+    }
+    is_open_ = true;
   }
-  for (std::size_t i = 0; i < wanted.size(); ++i) {
-    if (auto set = lines_->set(output_line(i), wanted[i]); !set) return set;
-  }
-  is_open_ = true;
   set_error("");
   return {};
 }
@@ -213,21 +211,15 @@ std::vector<Reading> Gpio::take() {
 }
 
 void Gpio::drive(const std::array<std::int64_t, 4>& alerts) {
-  std::vector<std::pair<std::size_t, bool>> changed;
-  {
-    const std::scoped_lock lock(mutex_);
-    for (std::size_t i = 0; i < wanted_.size(); ++i) {
-      bool any = false;
-      for (auto severity = static_cast<std::size_t>(config_.outputs[i].severity); severity < alerts.size(); ++severity)
-        any = any || alerts[severity] > 0;
-      if (any != wanted_[i]) changed.emplace_back(i, any);
-      wanted_[i] = any;
-    }
-  }
-  // One that cannot be set now is when the chip is opened again.
-  for (const auto& [output, active] : changed) {
-    if (const auto set = lines_->set(output_line(output), active); !set) set_error(set.error().message);
-    log::notice(fmt::format("relay {} is {}", config_.outputs[output].id, active ? "on" : "off"));
+  const std::scoped_lock lock(mutex_);
+  for (std::size_t i = 0; i < wanted_.size(); ++i) {
+    const auto severity = static_cast<std::ptrdiff_t>(config_.outputs[i].severity);
+    const bool any = std::any_of(alerts.begin() + severity, alerts.end(), [](auto count) { return count > 0; });
+    if (any == wanted_[i]) continue;
+    wanted_[i] = any;
+    log::notice(fmt::format("relay {} is to be {}", config_.outputs[i].id, any ? "on" : "off"));
+    // One that cannot be set now is when the chip is opened again, which step() does once it notices.
+    if (is_open_ && !lines_->set(output_line(i), any)) is_open_ = false;
   }
 }
 

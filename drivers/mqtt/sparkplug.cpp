@@ -17,8 +17,8 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::size_t kMaxNodes = 1000;
-constexpr std::size_t kMaxAliases = 100'000;  // of all nodes together
-constexpr std::size_t kMaxMetrics = 10'000;   // of one message
+constexpr std::size_t kMaxKnown = 200'000;   // names, aliases and devices of all nodes together
+constexpr std::size_t kMaxMetrics = 10'000;  // of one message
 constexpr std::size_t kMaxFields = 1000;
 constexpr std::size_t kMaxName = 100;
 constexpr std::uint64_t kLatest = 253'402'300'799'000;  // ms; the year 9999
@@ -52,14 +52,20 @@ struct Metric {
   std::uint32_t type = 0;
 };
 
+/// The latest birth of a device.
+struct Birth {
+  std::unordered_map<std::uint64_t, Metric> aliases;
+  std::unordered_map<std::string, std::uint32_t> types;  ///< By name.
+  std::size_t size() const { return 1 + aliases.size() + types.size(); }
+};
+
 /// An edge node and what its births have said, since the last of them.
 struct Node {
   bool is_born = false;  ///< Aliases mean what the births said: no message has been missed since.
   int next_seq = 0;
   std::optional<std::uint64_t> session;
-  std::unordered_map<std::string, std::unordered_map<std::uint64_t, Metric>> aliases;  ///< By device; "" is the node.
-  std::unordered_map<std::string, std::unordered_map<std::string, std::uint32_t>> types;
-  std::optional<Instant> asked_at;  ///< For a rebirth.
+  std::unordered_map<std::string, Birth> births;  ///< By device; "" is the node.
+  std::optional<Instant> asked_at;                ///< For a rebirth.
 };
 
 std::int64_t signed_of(std::uint32_t type, std::uint64_t value) {
@@ -199,7 +205,7 @@ class Sparkplug final : public Dialect {
   void follow(const Place& place, Node& node, const sparkplug::Payload& message) {
     const bool is_next = message.has_seq() && static_cast<int>(message.seq() % 256) == node.next_seq;
     if (place.kind == "NBIRTH") {
-      forget_aliases(node);
+      forget_all(node);
       node.is_born = true;
       node.session = session_in(message);
       node.asked_at.reset();
@@ -216,18 +222,17 @@ class Sparkplug final : public Dialect {
 
   void bear(const Place& place, Node& node, const sparkplug::Payload& message) {
     const std::string device(place.device);
-    auto& aliases = node.aliases[device];
-    alias_count_ -= aliases.size();
-    aliases.clear();
-    auto& types = node.types[device];
-    types.clear();
+    forget(node, device);
+    // Beyond the limit nothing more is known: what comes by such an alias is refused.
+    if (known_ + 1 + 2 * static_cast<std::size_t>(message.metrics_size()) > kMaxKnown) return;
+    Birth birth;
     for (const auto& metric : message.metrics()) {
       if (!metric.has_name()) continue;
-      types[metric.name()] = metric.datatype();
-      if (metric.has_alias() && alias_count_ + aliases.size() < kMaxAliases)
-        aliases[metric.alias()] = {metric.name(), metric.datatype()};
+      birth.types[metric.name()] = metric.datatype();
+      if (metric.has_alias()) birth.aliases[metric.alias()] = {metric.name(), metric.datatype()};
     }
-    alias_count_ += aliases.size();
+    known_ += birth.size();
+    node.births.emplace(device, std::move(birth));
   }
 
   Result<std::vector<Decoded>> readings_of(const Place& place, const Node& node, const sparkplug::Payload& message) {
@@ -252,8 +257,9 @@ class Sparkplug final : public Dialect {
     if (metric.has_name() && !metric.name().empty()) {
       auto type = metric.datatype();
       if (type == 0 && node.is_born) {
-        if (const auto types = node.types.find(device); types != node.types.end()) {
-          if (const auto known = types->second.find(metric.name()); known != types->second.end()) type = known->second;
+        if (const auto births = node.births.find(device); births != node.births.end()) {
+          const auto& types = births->second.types;
+          if (const auto known = types.find(metric.name()); known != types.end()) type = known->second;
         }
       }
       // Without its type nobody knows whether a number has a sign.
@@ -263,9 +269,10 @@ class Sparkplug final : public Dialect {
       return Metric{metric.name(), type};
     }
     if (!metric.has_alias()) return fail(ErrorKind::permanent, "a metric has neither name nor alias");
-    const auto aliases = node.aliases.find(device);
-    if (node.is_born && aliases != node.aliases.end()) {
-      if (const auto known = aliases->second.find(metric.alias()); known != aliases->second.end()) {
+    const auto births = node.births.find(device);
+    if (node.is_born && births != node.births.end()) {
+      const auto& aliases = births->second.aliases;
+      if (const auto known = aliases.find(metric.alias()); known != aliases.end()) {
         auto found = known->second;
         if (metric.datatype() != 0) found.type = metric.datatype();
         return found;
@@ -289,7 +296,7 @@ class Sparkplug final : public Dialect {
     sparkplug::Payload message;
     if (!message.ParseFromArray(payload.data(), static_cast<int>(payload.size()))) return;
     if (const auto session = session_in(message); session && node.session && *session != *node.session) return;
-    forget_aliases(node);
+    forget_all(node);
     node.is_born = false;
   }
 
@@ -302,10 +309,16 @@ class Sparkplug final : public Dialect {
     return std::nullopt;
   }
 
-  void forget_aliases(Node& node) {
-    for (const auto& [device, aliases] : node.aliases) alias_count_ -= aliases.size();
-    node.aliases.clear();
-    node.types.clear();
+  void forget(Node& node, const std::string& device) {
+    const auto births = node.births.find(device);
+    if (births == node.births.end()) return;
+    known_ -= births->second.size();
+    node.births.erase(births);
+  }
+
+  void forget_all(Node& node) {
+    for (const auto& [device, births] : node.births) known_ -= births.size();
+    node.births.clear();
   }
 
   void ask_for_rebirth(const Place& place, Node& node) {
@@ -324,7 +337,7 @@ class Sparkplug final : public Dialect {
   }
 
   std::unordered_map<std::string, Node> nodes_;
-  std::size_t alias_count_ = 0;
+  std::size_t known_ = 0;  ///< As kMaxKnown counts.
   std::vector<Command> commands_;
 };
 

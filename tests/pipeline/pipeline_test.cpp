@@ -395,5 +395,16 @@ TEST_F(PipelineTest, adjusted_counters_go_on_over_a_restart) {
   EXPECT_EQ(values, (std::vector<Value>{100.0, 102.0, 103.0}));
 }
 
+TEST_F(PipelineTest, a_counter_of_a_device_type_is_adjusted_from_the_first_reading_of_a_new_device) {
+  start({.default_type = "heat",
+         .schemas = {{.device_type = "heat", .fields = {{.name = "kwh", .measurand = "energy_import_total"}}}}});
+  give(message(R"({"kwh": 5})", 0, 1, "H"));
+  settle();
+  storage::Reader reader(store->path());
+  const auto stored = reader.range({"H", "kwh_adjusted"}, storage::kAlways, 10);
+  ASSERT_TRUE(stored);
+  EXPECT_EQ(stored->size(), 1u);
+}
+
 }  // namespace
 }  // namespace wattd::pipeline
