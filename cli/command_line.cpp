@@ -148,6 +148,7 @@ void add_meter_commands(CLI::App& app, Choices& choices, Action& chosen) {
         },
         "A directory of profiles to look in first");
   }
+  read->add_flag("--orders", target.orders, "What the words say in every order, beside what a plant may have");
   explain->add_option("--baud", target.baud, "Of the serial line (9600)");
   scan->add_option("--units", target.units, "To ask, such as 1-10,247 (1-247)");
   for (auto* command : {read, probe})

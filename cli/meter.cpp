@@ -1,9 +1,12 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <cmath>
+
 #include "cli/meter_target.h"
 #include "cli/remote_link.h"
 #include "drivers/modbus/plan.h"
+#include "drivers/modbus/scan.h"
 #include "drivers/modbus/sunspec.h"
 #include "telemetry/clock.h"
 #include "telemetry/time.h"
@@ -51,13 +54,41 @@ struct Place {
   int base = 0;
 };
 
+std::string name_of(const InOrder& order) {
+  if (!order.bytes_swapped) return order.least_word_first ? "words little" : "big";
+  return order.least_word_first ? "little" : "bytes swapped";
+}
+
+/// What the words say in each order, for a meter whose order nobody knows: the one in which all of them make sense.
+void add_orders(const Register& row, std::span<const std::uint16_t> words, Table& table, Json::Value& json) {
+  std::string range = "-";
+  if (const auto known = plausible_range(row.measurand)) {
+    range = fmt::format("{} to {}", known->least, known->most);
+    json["plausible_from"] = known->least, json["plausible_to"] = known->most;
+  }
+  for (const auto& order : in_every_order(row, words)) {
+    Json::Value one;
+    one["order"] = name_of(order);
+    if (order.value && std::isfinite(*order.value)) one["value"] = *order.value;
+    std::string verdict;
+    if (const auto fits = is_plausible(row.measurand, order.value.value_or(NAN)); order.value && fits.has_value()) {
+      one["plausible"] = *fits;
+      verdict = *fits ? "plausible" : "no";
+    }
+    json["orders"].append(one);
+    table.add({row.measurand, name_of(order), order.value ? fmt::format("{:.6g}", *order.value) : "-", row.unit, range,
+               verdict});
+  }
+}
+
 /// Reads the rows of a request, one by one where the meter refuses them together.
-void read_into(Link& link, const Place& place, const Request& request, Table& table, Json::Value& json, int& failures) {
+void read_into(Link& link, const Place& place, const Request& request, Table& table, Table& orders, Json::Value& json,
+               int& failures) {
   const auto answer = link.read(place.unit, request.function, place.base + request.address, request.count);
   if (!answer && answer.error().kind == ErrorKind::unsupported && request.rows.size() > 1) {
     for (const auto* row : request.rows) {
       const Request single{row->function, row->first(), row->end() - row->first(), 0, {row}};
-      read_into(link, place, single, table, json, failures);
+      read_into(link, place, single, table, orders, json, failures);
     }
     return;
   }
@@ -70,6 +101,7 @@ void read_into(Link& link, const Place& place, const Request& request, Table& ta
     std::string words;
     if (answer) {
       words = words_text(words_of(*row, request, *answer));
+      add_orders(*row, words_of(*row, request, *answer), orders, one);
       if (const auto decoded = value_in(*row, request, *answer)) {
         value = to_text(*decoded);
         if (const auto number = as_number(*decoded)) one["value"] = *number;
@@ -95,18 +127,20 @@ int read_meter(Context& context, const MeterTarget& target) {
     const SystemClock clock;
     const auto link = link_to(context, target, clock);
     Table table({"MEASURAND", "VALUE", "UNIT", "ADDRESS", "WORDS", ""});
+    Table orders({"MEASURAND", "ORDER", "VALUE", "UNIT", "A PLANT HAS", ""});
     Json::Value json(Json::arrayValue);
     int failures = 0;
     const auto base = base_of(*link, target.unit, profile);
     if (!base) return complain(base.error());
     for (const auto& request : plan(profile, Rows::all, target.experimental)) {
-      read_into(*link, {target.unit, *base}, request, table, json, failures);
+      read_into(*link, {target.unit, *base}, request, table, orders, json, failures);
     }
     // The same reason a hundred times helps nobody.
     if (failures > 0 && failures == static_cast<int>(json.size()))
       return complain({ErrorKind::retry, json[0]["error"].asString()});
+    const auto& shown = target.orders ? orders : table;
     if (context.format == Format::json) print_json(json);
-    else context.format == Format::csv ? table.print_csv() : table.print();
+    else context.format == Format::csv ? shown.print_csv() : shown.print();
     return failures == 0 ? 0 : 1;
   } catch (const config::ConfigError& problem) {
     return complain({ErrorKind::permanent, problem.what()});

@@ -1,6 +1,7 @@
 #include "drivers/modbus/scan.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <thread>
 
@@ -28,21 +29,43 @@ const Register* telling(const Profile& profile, bool voltage) {
 
 }  // namespace
 
-std::optional<bool> is_plausible(std::string_view measurand, double value) {
-  const auto within = [&](double least, double most) {
-    return std::isfinite(value) && value >= least && value <= most;
-  };
-  if (measurand == "frequency") return within(45, 65);
+std::optional<PlausibleRange> plausible_range(std::string_view measurand) {
+  using Range = PlausibleRange;
+  if (measurand == "frequency") return Range{45, 65};
   if (measurand.starts_with("voltage_l1_n") || measurand.starts_with("voltage_l2_n") ||
       measurand.starts_with("voltage_l3_n") || measurand.starts_with("voltage_ln_"))
-    return within(80, 300);
-  if (measurand.starts_with("voltage_l")) return within(140, 760);
-  if (measurand.starts_with("power_factor")) return within(-1.001, 1.001);
-  if (measurand.starts_with("current_")) return within(-10'000, 10'000);
-  if (measurand.starts_with("thd_")) return within(0, 500);
-  if (measurand.starts_with("power_") || measurand.starts_with("demand_power")) return within(-5e7, 5e7);
-  if (measurand.starts_with("energy_")) return within(-1e9, 1e9);
+    return Range{80, 300};
+  if (measurand.starts_with("voltage_l")) return Range{140, 760};
+  if (measurand.starts_with("power_factor")) return Range{-1.001, 1.001};
+  if (measurand.starts_with("current_")) return Range{-10'000, 10'000};
+  if (measurand.starts_with("thd_")) return Range{0, 500};
+  if (measurand.starts_with("power_") || measurand.starts_with("demand_power")) return Range{-5e7, 5e7};
+  if (measurand.starts_with("energy_")) return Range{-1e9, 1e9};
   return std::nullopt;
+}
+
+std::optional<bool> is_plausible(std::string_view measurand, double value) {
+  const auto range = plausible_range(measurand);
+  if (!range) return std::nullopt;
+  return std::isfinite(value) && value >= range->least && value <= range->most;
+}
+
+std::vector<InOrder> in_every_order(const Register& row, std::span<const std::uint16_t> words, int exponent) {
+  if (row.type == RegisterType::string) return {};
+  auto as_big = row;
+  as_big.word_order = WordOrder::big;
+  std::vector<InOrder> all;
+  for (const bool swapped : {false, true}) {
+    for (const bool reversed : {false, true}) {
+      if (reversed && words.size() < 2) continue;
+      std::vector<std::uint16_t> ordered(words.begin(), words.end());
+      if (reversed) std::ranges::reverse(ordered);
+      if (swapped) std::ranges::transform(ordered, ordered.begin(), [](auto word) { return std::rotl(word, 8); });
+      const auto value = decode(as_big, ordered, exponent);
+      all.push_back({reversed, swapped, value ? as_number(*value) : std::nullopt});
+    }
+  }
+  return all;
 }
 
 const Scanner::Words& Scanner::read(int unit, int function, int address, int count) {

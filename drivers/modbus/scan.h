@@ -2,6 +2,8 @@
 #include <chrono>
 #include <functional>
 #include <map>
+#include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -54,6 +56,22 @@ class Scanner {
   int silent_in_a_row_ = 0;
   std::string last_error_;
 };
+
+/// What a plant may have of a measurand, in its unit.
+struct PlausibleRange {
+  double least = 0, most = 0;
+};
+/// Errors: nullopt where nobody can tell.
+std::optional<PlausibleRange> plausible_range(std::string_view measurand);
+
+/// What a row's words say if the least significant word comes first, the bytes within words are swapped, or both.
+struct InOrder {
+  bool least_word_first = false;
+  bool bytes_swapped = false;
+  std::optional<double> value;  ///< None for a sentinel, and for what is no number.
+};
+/// Shape: four orders, two of a single word; none of a text.
+std::vector<InOrder> in_every_order(const Register& row, std::span<const std::uint16_t> words, int exponent = 0);
 
 /// Whether a plant may have such a value of a measurand; nullopt where nobody can tell.
 std::optional<bool> is_plausible(std::string_view measurand, double value);

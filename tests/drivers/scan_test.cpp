@@ -98,5 +98,26 @@ TEST(Plausible, knows_what_a_plant_may_have) {
   EXPECT_EQ(is_plausible("device_serial", 1), std::nullopt);
 }
 
+TEST(Orders, only_one_of_them_makes_sense_of_a_voltage) {
+  const Register row{.measurand = "voltage_l1_n", .type = RegisterType::float32};
+  const std::vector<std::uint16_t> little{0x8000, 0x4366};  // 230.5, least significant word first
+  const auto orders = in_every_order(row, little);
+  ASSERT_EQ(orders.size(), 4u);
+  int plausible = 0;
+  for (const auto& order : orders) plausible += is_plausible(row.measurand, order.value.value_or(0)).value_or(false);
+  EXPECT_EQ(plausible, 1);
+  EXPECT_TRUE(orders[1].least_word_first);
+  EXPECT_EQ(orders[1].value, 230.5);
+}
+
+TEST(Orders, a_single_word_has_two_and_a_text_none) {
+  const std::vector<std::uint16_t> word{0xFA00};
+  const auto orders = in_every_order({.measurand = "frequency", .scale = .2}, word);
+  ASSERT_EQ(orders.size(), 2u);
+  EXPECT_TRUE(orders[1].bytes_swapped);
+  EXPECT_EQ(orders[1].value, 50);
+  EXPECT_TRUE(in_every_order({.measurand = "device_serial", .type = RegisterType::string, .text_registers = 1}, word).empty());
+}
+
 }  // namespace
 }  // namespace wattd::drivers::modbus
