@@ -69,7 +69,7 @@ struct MeterTarget {
   int timeout_ms = 1000;
   bool rtu_over_tcp = false;
   bool experimental = false;
-  bool orders = false;  ///< Show what the words say in every order.
+  bool orders = false;          ///< Show what the words say in every order.
   std::string units = "1-247";  ///< To scan, such as 1-10,247.
   std::vector<std::string> profile_directories;
 };

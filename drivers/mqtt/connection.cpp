@@ -209,7 +209,9 @@ void Connection::gather(const std::stop_token& stop) {
   if (is_flooded_ || has_half_a_window() || stop.stop_requested()) return;
   const auto now = clock_.monotonic();
   const auto pause = std::min(intake_.patience(), unacknowledged_ > 0 ? until_cut(now) : intake_.patience());
-  if (pause > 0ms) poll(nullptr, 0, static_cast<int>(pause.count()));
+  if (pause <= 0ms) return;
+  poll(nullptr, 0, static_cast<int>(pause.count()));
+  last_arrival_ = clock_.monotonic();  // nobody looked meanwhile: it was no silence
 }
 
 bool Connection::acknowledge(const std::stop_token& stop) {
@@ -251,6 +253,7 @@ void Connection::serve(const std::stop_token& stop) {
   last_write_ = clock_.monotonic();
   if (mosquitto_loop_write(client_.get(), 1) != MOSQ_ERR_SUCCESS) return;
   bool subscribed = false;
+  bool is_idle = true;  // all that had come was read
   while (!stop.stop_requested()) {
     if (!intake_.has_room()) {
       counts_.full_pauses += 1;
@@ -264,7 +267,8 @@ void Connection::serve(const std::stop_token& stop) {
     const auto arrival = read_some(!is_first              ? 0ms
                                    : unacknowledged_ == 0 ? 100ms
                                                           : std::clamp(until_cut(clock_.monotonic()), 0ms, 10ms));
-    if (arrival == Arrival::message && is_first) gather(stop);
+    if (arrival == Arrival::message && std::exchange(is_idle, false)) gather(stop);
+    if (arrival == Arrival::nothing) is_idle = true;
     // What was read before the connection broke is kept: at QoS 0 nobody sends it again.
     if (read_.size() >= kHandOver || arrival != Arrival::message) hand_over();
     if (arrival == Arrival::lost) return;

@@ -116,7 +116,8 @@ TEST(Orders, a_single_word_has_two_and_a_text_none) {
   ASSERT_EQ(orders.size(), 2u);
   EXPECT_TRUE(orders[1].bytes_swapped);
   EXPECT_EQ(orders[1].value, 50);
-  EXPECT_TRUE(in_every_order({.measurand = "device_serial", .type = RegisterType::string, .text_registers = 1}, word).empty());
+  EXPECT_TRUE(
+      in_every_order({.measurand = "device_serial", .type = RegisterType::string, .text_registers = 1}, word).empty());
 }
 
 }  // namespace

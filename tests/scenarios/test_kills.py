@@ -100,7 +100,10 @@ class SlowToReturn(Gateway):
 
 def test_kills_between_commit_and_acknowledgement_double_nothing(plant, broker):
     gateway = SlowToReturn(plant, mqtt_config(broker))
-    gateway.wait_connected()
-    kill_and_count(gateway, Stream(broker.port, 100), seed=5)
-    gateway.note()
+    try:
+        gateway.wait_connected()
+        kill_and_count(gateway, Stream(broker.port, 100), seed=5)
+        gateway.note()
+    finally:
+        gateway.stop()  # strace would leave it behind
     assert gateway.redelivered > 0, "no kill fell between a commit and its acknowledgement"
