@@ -19,6 +19,7 @@ void warn_of_what_waits(const Settings& old, const Settings& fresh) {
                    old.api.address != fresh.api.address;
   const bool pipeline = old.pipeline.commit_interval != fresh.pipeline.commit_interval ||
                         old.pipeline.intake_capacity != fresh.pipeline.intake_capacity ||
+                        old.pipeline.adjusted_counters != fresh.pipeline.adjusted_counters ||
                         old.pipeline.max_ahead != fresh.pipeline.max_ahead;
   if (storage) log::warning("changes of [storage] and [site] take effect at the next restart");
   if (api) log::warning("changes of [api] take effect at the next restart");
