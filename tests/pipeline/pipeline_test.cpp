@@ -308,50 +308,6 @@ TEST_F(PipelineTest, says_when_it_is_full) {
   EXPECT_TRUE(pipeline->has_room());
 }
 
-TEST(Registry, gives_a_new_version_only_when_what_is_sent_changes) {
-  const FakeClock clock;
-  RegistryConfig config{.devices = {{.id = "D1", .name = "a", .type = "bulb", .location = "A"}}};
-  Registry registry(config, {}, clock.now());
-  EXPECT_EQ(registry.take_changes().at(0).version, 1u);
-  registry.configure(config, clock.now());
-  EXPECT_TRUE(registry.take_changes().empty());
-  config.devices[0].name = "b";
-  registry.configure(config, clock.now());
-  EXPECT_EQ(registry.take_changes().at(0).version, 1u);
-  config.devices[0].location = "B";
-  registry.configure(config, clock.now());
-  EXPECT_EQ(registry.take_changes().at(0).version, 2u);
-  EXPECT_TRUE(registry.admit("D1"));
-}
-
-TEST(Registry, makes_a_device_that_left_the_file_inactive) {
-  const FakeClock clock;
-  Registry registry({.devices = {{.id = "D1", .name = "a", .origin = "f:1"}}}, {}, clock.now());
-  registry.take_changes();
-  registry.configure({}, clock.now());
-  const auto changed = registry.take_changes();
-  ASSERT_EQ(changed.size(), 1u);
-  EXPECT_EQ(changed[0].status, DeviceStatus::inactive);
-  EXPECT_FALSE(changed[0].deleted_at);
-}
-
-TEST(ParseRegistry, refuses_a_meter_tree_that_is_none) {
-  const auto complaint = [](const char* text) -> std::string {
-    try {
-      parse_registry(config::parse(text, "w.toml"));
-    } catch (const config::ConfigError& problem) {
-      return problem.what();
-    }
-    return "";
-  };
-  EXPECT_NE(complaint("[[devices]]\nid='a'\nparent='b'\n[[devices]]\nid='b'\nparent='a'\n").find("is above itself"),
-            std::string::npos);
-  EXPECT_NE(complaint("[[devices]]\nid='a'\nparent='c'\n").find("parent c is not a device"), std::string::npos);
-  EXPECT_NE(complaint("[[devices]]\nid='a'\n[[devices]]\nid='a'\n").find("a appears twice"), std::string::npos);
-  EXPECT_NE(complaint("[[devices]]\nid='a'\nrole='virtual'\n").find("a virtual meter has a formula"),
-            std::string::npos);
-}
-
 TEST_F(PipelineTest, totals_are_part_of_a_commit_that_was_asked_for_and_of_every_other) {
   Pulses pulses;
   pipeline->set_tally(&pulses);

@@ -74,5 +74,41 @@ TEST(Registry, names_the_place_of_a_counters_mistake) {
   EXPECT_NE(complaint(head + "[[devices.counters]]\nfield = \"e\"\nmoduls = 10\n").find("moduls"), std::string::npos);
 }
 
+TEST(Registry, gives_a_new_version_only_when_what_is_sent_changes) {
+  const FakeClock clock;
+  RegistryConfig config{.devices = {{.id = "D1", .name = "a", .type = "bulb", .location = "A"}}};
+  Registry registry(config, {}, clock.now());
+  EXPECT_EQ(registry.take_changes().at(0).version, 1u);
+  registry.configure(config, clock.now());
+  EXPECT_TRUE(registry.take_changes().empty());
+  config.devices[0].name = "b";
+  registry.configure(config, clock.now());
+  EXPECT_EQ(registry.take_changes().at(0).version, 1u);
+  config.devices[0].location = "B";
+  registry.configure(config, clock.now());
+  EXPECT_EQ(registry.take_changes().at(0).version, 2u);
+  EXPECT_TRUE(registry.admit("D1"));
+}
+
+TEST(Registry, makes_a_device_that_left_the_file_inactive) {
+  const FakeClock clock;
+  Registry registry({.devices = {{.id = "D1", .name = "a", .origin = "f:1"}}}, {}, clock.now());
+  registry.take_changes();
+  registry.configure({}, clock.now());
+  const auto changed = registry.take_changes();
+  ASSERT_EQ(changed.size(), 1u);
+  EXPECT_EQ(changed[0].status, DeviceStatus::inactive);
+  EXPECT_FALSE(changed[0].deleted_at);
+}
+
+TEST(ParseRegistry, refuses_a_meter_tree_that_is_none) {
+  EXPECT_NE(complaint("[[devices]]\nid='a'\nparent='b'\n[[devices]]\nid='b'\nparent='a'\n").find("is above itself"),
+            std::string::npos);
+  EXPECT_NE(complaint("[[devices]]\nid='a'\nparent='c'\n").find("parent c is not a device"), std::string::npos);
+  EXPECT_NE(complaint("[[devices]]\nid='a'\n[[devices]]\nid='a'\n").find("a appears twice"), std::string::npos);
+  EXPECT_NE(complaint("[[devices]]\nid='a'\nrole='virtual'\n").find("a virtual meter has a formula"),
+            std::string::npos);
+}
+
 }  // namespace
 }  // namespace wattd::pipeline
