@@ -240,28 +240,52 @@ Json::Value to_json(const Alert& alert) {
   json["acknowledged_by"] = text_or_null(alert.acknowledged_by);
   json["acknowledged_at"] = time_or_null(alert.acknowledged_at);
   json["resolved_at"] = time_or_null(alert.resolved_at);
+  json["resolved_by"] = text_or_null(alert.resolved_by);
+  json["last_seen_at"] = format_iso8601(alert.last_seen_at);
+  json["escalated_at"] = time_or_null(alert.escalated_at);
+  json["late"] = alert.is_late;
+  json["flapping"] = alert.is_flapping;
   json["created_at"] = format_iso8601(alert.created_at);
   return json;
 }
 
-Json::Value to_json(const Rule& rule) {
+Json::Value to_json(const Delivery& delivery) {
   Json::Value json;
-  json["rule_id"] = rule.id;
-  json["rule_name"] = rule.name;
-  json["description"] = text_or_null(rule.description);
-  json["scope"] = std::string(to_string(rule.scope));
-  json["device_ids"] = Json::arrayValue;
-  for (const auto& id : rule.device_ids) json["device_ids"].append(id);
-  json["property"] = rule.property;
-  json["condition"] = std::string(to_string(rule.condition));
-  json["threshold"] = rule.threshold;
-  json["severity"] = std::string(to_string(rule.severity));
-  json["status"] = std::string(to_string(rule.status));
-  json["notification_channels"] = Json::arrayValue;
-  for (const auto& channel : rule.channels) json["notification_channels"].append(channel);
-  json["cooldown_minutes"] = Json::Int64(rule.cooldown.count());
-  json["last_triggered_at"] = time_or_null(rule.last_triggered_at);
-  json["origin"] = text_or_null(rule.origin);
+  json["id"] = delivery.id;
+  json["alert_id"] = text_or_null(delivery.alert_id);
+  json["channel"] = delivery.channel;
+  json["recipient"] = delivery.recipient;
+  json["event"] = delivery.event;
+  json["message_id"] = text_or_null(delivery.message_id);
+  json["status"] = std::string(to_string(delivery.status));
+  json["provider_response"] = text_or_null(delivery.response);
+  json["attempts"] = delivery.attempts;
+  json["due_at"] = time_or_null(delivery.due_at);
+  json["sent_at"] = time_or_null(delivery.sent_at);
+  json["created_at"] = format_iso8601(delivery.created_at);
+  return json;
+}
+
+Json::Value to_json(const Silence& silence) {
+  Json::Value json;
+  json["silence_id"] = silence.id;
+  json["device_ids"] = json["rule_ids"] = Json::arrayValue;
+  for (const auto& id : silence.device_ids) json["device_ids"].append(id);
+  for (const auto& id : silence.rule_ids) json["rule_ids"].append(id);
+  json["from"] = format_iso8601(silence.from);
+  json["to"] = format_iso8601(silence.to);
+  json["created_by"] = silence.created_by;
+  json["comment"] = text_or_null(silence.comment);
+  return json;
+}
+
+Json::Value to_json(const AuditEntry& entry) {
+  Json::Value json;
+  json["at"] = format_iso8601(entry.at);
+  json["who"] = entry.who;
+  json["did"] = entry.did;
+  json["subject"] = entry.subject;
+  json["detail"] = text_or_null(entry.detail);
   return json;
 }
 

@@ -28,7 +28,9 @@ Json::Value to_json(const std::vector<MeterTerm>& terms, const std::string& fiel
                     const std::vector<EnergyBlock>& blocks, const std::vector<EnergyBlock>& sliding,
                     const Calendar& calendar);
 Json::Value to_json(const Alert& alert);
-Json::Value to_json(const Rule& rule);
+Json::Value to_json(const Delivery& delivery);
+Json::Value to_json(const Silence& silence);
+Json::Value to_json(const AuditEntry& entry);
 Json::Value to_json(const storage::StoredDeadLetter& letter, bool with_payload);
 Json::Value to_json(const Overview& overview, const pipeline::Pipeline& pipeline, Timestamp now);
 

@@ -2,12 +2,12 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <json/reader.h>
 
 #include <algorithm>
 #include <charconv>
 #include <memory>
 
+#include "api/body.h"
 #include "api/json.h"
 #include "api/metrics.h"
 #include "api/page.h"
@@ -27,50 +27,6 @@ std::optional<std::int64_t> id_from(const std::string& text) {
   const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), id);
   if (problem != std::errc{} || end != text.data() + text.size()) return std::nullopt;
   return id;
-}
-
-/// The pieces of the path after the prefix, e.g. {"D1"} of /api/v1/devices/D1.
-std::vector<std::string> rest_of(const std::string& path, std::string_view prefix) {
-  std::vector<std::string> parts;
-  std::string_view rest(path);
-  rest.remove_prefix(prefix.size());
-  while (rest.starts_with('/')) {
-    rest.remove_prefix(1);
-    const auto part = rest.substr(0, rest.find('/'));
-    if (!part.empty()) parts.emplace_back(part);
-    rest.remove_prefix(part.size());
-  }
-  return parts;
-}
-
-bool is_under(const std::string& path, std::string_view prefix) {
-  return path == prefix || (path.starts_with(prefix) && path[prefix.size()] == '/');
-}
-
-/// The object in a body; null when there is none.
-Json::Value object_in(const std::string& body) {
-  Json::CharReaderBuilder strict;
-  Json::CharReaderBuilder::strictMode(&strict.settings_);
-  const std::unique_ptr<Json::CharReader> parser(strict.newCharReader());
-  Json::Value json;
-  std::string problem;
-  const bool valid = parser->parse(body.data(), body.data() + body.size(), &json, &problem);
-  return valid && json.isObject() ? json : Json::Value();
-}
-
-/// Who acknowledges, from `{"acknowledged_by": "who"}`.
-std::string name_in(const std::string& body) {
-  const auto json = object_in(body);
-  if (!json["acknowledged_by"].isString() || json["acknowledged_by"].asString().empty()) {
-    throw BadParameter{"the body is not {\"acknowledged_by\": \"who\"}"};
-  }
-  return json["acknowledged_by"].asString();
-}
-
-int whole_in(const Json::Value& json, const char* name, int least, int most) {
-  if (!json[name].isInt() || json[name].asInt() < least || json[name].asInt() > most)
-    throw BadParameter{fmt::format("{} is not a whole number from {} to {}", name, least, most)};
-  return json[name].asInt();
 }
 
 }  // namespace
@@ -93,7 +49,6 @@ Response Routes::answer(const Request& request) try {
             .content_type = "text/plain; version=0.0.4"};
   if (get && path == "/api/v1/status") return status();
   if (get && path == "/api/v1/stream") return {.streams = true, .only_device = text_of(request, "device_id")};
-  if (get && path == "/api/v1/rules") return rules();
   if (get && path == "/api/v1/storage/samples") return sample_count(request);
   if (request.method == "POST" && path == "/api/v1/storage/backup") return begin_backup(request);
   if (is_under(path, "/api/v1/devices")) {
@@ -116,11 +71,7 @@ Response Routes::answer(const Request& request) try {
     if (rest.size() == (building ? 2 : 1) && (!building || rest[1] == "demand"))
       return demand(request, rest[0], building);
   }
-  if (is_under(path, "/api/v1/alerts")) {
-    const auto rest = rest_of(path, "/api/v1/alerts");
-    if (get && rest.empty()) return alerts(request);
-    if (request.method == "PATCH" && rest.size() == 2) return change_alert(request, rest[0], rest[1]);
-  }
+  if (auto answered = answer_about_rules(request)) return std::move(*answered);
   constexpr std::string_view kBuses = "/api/v1/buses/";
   if (request.method == "POST" && path.starts_with(kBuses)) {
     // A bus may be called after its device, slashes included.
@@ -248,62 +199,6 @@ Response Routes::begin_backup(const Request& request) {
   Json::Value data;
   data["path"] = **outcome;
   return ok(envelope(data));
-}
-
-Response Routes::alerts(const Request& request) {
-  const auto status = text_of(request, "status");
-  if (!status.empty() && !alert_status_from(status)) {
-    throw BadParameter{fmt::format("status is {:?}; expected one of open, acknowledged, resolved, suppressed", status)};
-  }
-  const auto page = number_of(request, "page", 1, 100'000);
-  const auto size = number_of(request, "page_size", 20, 1000);
-  const auto found = reader_.alerts(status, text_of(request, "device_id"), 100'000);
-  if (!found) return storage_error(found.error());
-  Json::Value items(Json::arrayValue);
-  for (std::size_t i = (page - 1) * size; i < std::min(found->size(), page * size); ++i)
-    items.append(to_json((*found)[i]));
-  return ok(page_envelope(items, found->size(), page, size));
-}
-
-Response Routes::change_alert(const Request& request, const std::string& id, const std::string& verb) {
-  if (verb != "acknowledge" && verb != "resolve") return not_found("the action " + verb);
-  const auto all = reader_.alerts("", "", 100'000);
-  if (!all) return storage_error(all.error());
-  const auto found = std::ranges::find(*all, id, &Alert::id);
-  if (found == all->end()) return not_found("alert " + id);
-  if (found->status == AlertStatus::resolved) return error_response(409, "CONFLICT", "the alert is resolved already");
-  std::function<void(Alert&)> change;
-  if (verb == "acknowledge") {
-    change = [who = name_in(request.body), at = clock_.now()](Alert& alert) {
-      alert.status = AlertStatus::acknowledged;
-      alert.acknowledged_by = who;
-      alert.acknowledged_at = at;
-    };
-  } else {
-    change = [at = clock_.now()](Alert& alert) {
-      alert.status = AlertStatus::resolved;
-      alert.resolved_at = at;
-    };
-  }
-  auto outcome = std::make_shared<Result<Alert>>();
-  const bool done =
-      pipeline_.change_and_wait([alert = *found, change, outcome](
-                                    pipeline::Pipeline& pipeline) { *outcome = pipeline.change_alert(alert, change); },
-                                kPatience);
-  if (!done) return error_response(503, "BUSY", "the change was not written in time; look again before repeating it");
-  if (!*outcome) return storage_error(outcome->error());
-  return ok(envelope(to_json(**outcome)));
-}
-
-Response Routes::rules() const {
-  auto found = std::make_shared<std::vector<Rule>>();
-  if (!pipeline_.change_and_wait([found](pipeline::Pipeline& pipeline) { *found = pipeline.store().rules(); },
-                                 kPatience)) {
-    return error_response(503, "BUSY", "the gateway is busy; try again");
-  }
-  Json::Value items(Json::arrayValue);
-  for (const auto& rule : *found) items.append(to_json(rule));
-  return ok(page_envelope(items, found->size(), 1, std::max<std::size_t>(found->size(), 1)));
 }
 
 Response Routes::dead_letters(const Request& request) {

@@ -30,9 +30,32 @@ class Routes {
   Response statistics(const Request& request, const std::string& device_id);
   Response begin_backup(const Request& request);
   Response sample_count(const Request& request);
+  // rule_routes.cpp
+  std::optional<Response> answer_about_rules(const Request& request);
+  Response rules(const Request& request);
+  Response rule(const std::string& id);
+  Result<std::optional<Rule>> find_rule(const std::string& id);
+  Response put_rule(Rule rule, AuditEntry entry, unsigned status);
+  Response create_rule(const Request& request);
+  Response update_rule(const Request& request, const std::string& id);
+  Response update_rule_status(const Request& request, const std::string& id);
+  Response delete_rule(const Request& request, const std::string& id);
+  struct Surroundings {
+    rules::Options options;
+    rules::Engine::FactsOf facts_of;
+  };
+  std::optional<Surroundings> surroundings();
+  Response evaluate_rules(const Request& request);
+  Response test_rule(const Request& request);
   Response alerts(const Request& request);
+  Response alert(const std::string& id);
   Response change_alert(const Request& request, const std::string& id, const std::string& verb);
-  Response rules() const;
+  Response silences();
+  Response put_silence(const Silence& silence, const AuditEntry& entry, unsigned status);
+  Response add_silence(const Request& request);
+  Response end_silence(const Request& request, const std::string& id);
+  Response notifications(const Request& request);
+  Response audit(const Request& request);
   Response dead_letters(const Request& request);
   Response dead_letter(std::int64_t id);
   Response replay(std::int64_t id);

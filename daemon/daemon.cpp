@@ -10,6 +10,8 @@
 namespace wattd::daemon {
 namespace {
 
+constexpr std::chrono::seconds kBetweenLooks{10};  // at what the gateway says of itself
+
 /// Says which changes a reload cannot make.
 void warn_of_what_waits(const Settings& old, const Settings& fresh) {
   const auto& a = old.storage;
@@ -34,10 +36,17 @@ GatewayClock::Trust trust_of(const Settings& settings, storage::Store& store, co
   return {settings.clock_trust, past, store.known_boot(clock.boot().id)};
 }
 
+/// What files say, and what the gateway brings itself.
+std::vector<Rule> all_rules(const Settings& settings, const std::string& gateway_id) {
+  auto rules = own_rules(settings.pipeline.rules, gateway_id);
+  rules.insert(rules.end(), settings.rules.begin(), settings.rules.end());
+  return rules;
+}
+
 /// Rules, and alerts that stand, have to be in the database before the pipeline reads them from there.
 storage::Store& provisioned(storage::Store& store, const Settings& settings, const std::string& gateway_id,
                             Timestamp now) {
-  auto done = store.provision_rules(with_own_rules(settings.rules, store), now);
+  auto done = store.provision_rules(all_rules(settings, gateway_id), now);
   if (done) done = raise_own_alerts(store, gateway_id, now);
   if (!done) throw std::runtime_error(done.error().message);
   return store;
@@ -52,6 +61,7 @@ Daemon::Daemon(Settings settings)
       store_(settings.storage),
       registry_(settings.registry, store_.devices(), started_at_),
       settings_(std::move(settings)),
+      self_(settings_.storage.directory),
       pipeline_(settings_.pipeline, provisioned(store_, settings_, gateway_id_, started_at_), registry_, clock_),
       routes_(*this, pipeline_, store_, clock_),
       server_(settings_.api, [this](const api::Request& request) { return routes_.answer(request); }) {
@@ -159,13 +169,11 @@ void Daemon::apply(Settings settings) {
       [fresh, this](pipeline::Pipeline& pipeline) {
         pipeline.registry().configure(fresh->registry, clock_.now());
         pipeline.describe_series();
-        if (const auto done =
-                pipeline.store().provision_rules(with_own_rules(fresh->rules, pipeline.store()), clock_.now());
-            !done) {
+        if (const auto done = pipeline.store().provision_rules(all_rules(*fresh, gateway_id_), clock_.now()); !done) {
           log::error("the rules could not be written: " + done.error().message);
           return;
         }
-        pipeline.set_rules(pipeline.store().rules());
+        pipeline.renew_rules(fresh->pipeline.rules);
         pipeline.set_subscriptions(fresh->pipeline.subscriptions);
       },
       std::chrono::seconds{30});
@@ -181,6 +189,13 @@ void Daemon::apply(Settings settings) {
   sources.reset();
   uplinks.reset();
   start_links();
+}
+
+void Daemon::watch_itself() {
+  if (clock_.monotonic() < look_at_) return;
+  look_at_ = clock_.monotonic() + kBetweenLooks;
+  auto reading = self_.look(overview(), clock_.now());
+  pipeline_.change([reading = std::move(reading)](pipeline::Pipeline& pipeline) { pipeline.judge_own(reading); });
 }
 
 api::Overview Daemon::overview() const {

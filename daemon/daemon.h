@@ -7,6 +7,7 @@
 #include "api/gateway.h"
 #include "api/routes.h"
 #include "api/server.h"
+#include "daemon/own_alerts.h"
 #include "daemon/settings.h"
 #include "daemon/sources.h"
 #include "daemon/uplinks.h"
@@ -32,6 +33,8 @@ class Daemon final : public api::Gateway, public pipeline::Listener, public pipe
   void reload(Settings settings);
   /// Looks whether the clock can be trusted and was stepped; once a second.
   void watch_clock() { clock_.watch(); }
+  /// Lets the built-in rules judge how the gateway is doing; every ten seconds, however often it is called.
+  void watch_itself();
   /// One line for systemctl status.
   std::string status_line() const;
   /// Whether the pipeline has gone round its loop lately.
@@ -60,6 +63,8 @@ class Daemon final : public api::Gateway, public pipeline::Listener, public pipe
   pipeline::Registry registry_;
   mutable std::mutex mutex_;
   Settings settings_;  ///< Guarded by mutex_, as are the links.
+  SelfWatch self_;     ///< Main's thread alone, as is the next.
+  Instant look_at_{};
   pipeline::Pipeline pipeline_;
   api::Routes routes_;
   api::Server server_;

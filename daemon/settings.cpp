@@ -186,6 +186,7 @@ Settings load_settings(const std::string& path, bool must_exist) {
     settings.buses.push_back(drivers::modbus::parse_bus(table, directories));
   for (const auto& table : root.tables("gpio")) settings.chips.push_back(drivers::gpio::parse_chip(table));
   for (const auto& table : root.tables("replay")) settings.replays.push_back(drivers::replay::parse_replay(table));
+  settings.pipeline.rules = rules::parse_options(root.table("alerts"));
   for (const auto& table : root.tables("rules")) settings.rules.push_back(rules::parse_rule(table));
   for (const auto& table : root.tables("sinks")) settings.sinks.push_back(sync::parse_sink(table));
   for (const auto& table : root.tables("homeassistant")) settings.homes.push_back(sync::parse_home_assistant(table));
@@ -202,6 +203,8 @@ Settings load_settings(const std::string& path, bool must_exist) {
   require_unique(root, "homeassistant", settings.homes, [](const auto& home) { return home.id; });
   require_unique(root, "sinks", settings.sinks, [](const auto& sink) { return sink.id; });
   require_unique(root, "rules", settings.rules, [](const auto& rule) { return rule.name; });
+  if (const auto fits = rules::check_limits(settings.rules, settings.pipeline.rules); !fits)
+    root.fail("rules", fits.error().message);
   add_meters(root, settings);
   add_contacts(root, settings);
   for (const auto& connection : settings.connections) {

@@ -54,6 +54,7 @@ void supervise(Daemon& daemon, const std::string& config_path, bool must_exist) 
     const int signal = sigtimedwait(&set, nullptr, &patience);
     if (signal == SIGTERM || signal == SIGINT) break;
     daemon.watch_clock();
+    daemon.watch_itself();
     if (signal == SIGHUP) reload(daemon, config_path, must_exist);
     // A pipeline that hangs must not be fed: systemd then starts the gateway anew.
     if (watched && daemon.makes_progress(std::chrono::microseconds{watchdog_us})) sd_notify(0, "WATCHDOG=1");

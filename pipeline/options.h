@@ -6,6 +6,7 @@
 
 #include "config/table.h"
 #include "drivers/mqtt/subscription.h"
+#include "rules/engine.h"
 
 namespace wattd::pipeline {
 
@@ -17,6 +18,7 @@ struct Options {
   std::chrono::minutes max_ahead{5};                ///< A device's stamp further in the future is a dead letter.
   std::chrono::days raw_retention{90};              ///< So is one older than this.
   bool adjusted_counters = true;                    ///< Beside each counter of energy, what it has counted.
+  rules::Options rules;
   std::vector<drivers::mqtt::Subscription> subscriptions{{"devices/+/telemetry"}};  ///< How messages are read.
 };
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <future>
 
+#include "pipeline/rule_history.h"
 #include "storage/reader.h"
 #include "telemetry/json_text.h"
 #include "telemetry/log.h"
@@ -32,6 +33,8 @@ Pipeline::Pipeline(Options options, storage::Store& store, Registry& registry, c
       store_(store),
       registry_(registry),
       clock_(clock),
+      engine_(options_.rules, store.calendar(),
+              [this](std::string_view device, std::string_view field) { return registry_.facts_of(device, field); }),
       reader_(options_.subscriptions),
       redeliveries_(store.recent_receipts(RedeliveryFilter::kKept)),
       counters_([this](std::string_view device, std::string_view field) { return registry_.facts_of(device, field); },
@@ -42,8 +45,13 @@ Pipeline::Pipeline(Options options, storage::Store& store, Registry& registry, c
       usage_(store.usage()) {
   describe_series();
   for (const auto& series : store.series()) registry_.note_field(series.device_id, series.field);
-  set_rules(store.rules());
-  save_alerts(engine_.restore(store.active_alerts(), clock_.now()));
+  engine_.set_devices(registry_.devices(), moment());
+  engine_.set_silences(store.silences(clock_.now()));
+  auto rules = store.rules();
+  note_patience(rules);
+  engine_.set_rules(std::move(rules), moment());
+  save_alerts(engine_.restore(store.latest_alerts(), moment()));
+  recall_rules();
   if (options_.adjusted_counters) recall_counters();
 }
 
@@ -164,14 +172,51 @@ void Pipeline::set_aside(DeadLetter letter) {
   open_group(clock_.monotonic());
 }
 
-Result<Alert> Pipeline::change_alert(Alert alert, const std::function<void(Alert&)>& change) {
+Result<Alert> Pipeline::change_alert(Alert alert, const std::function<void(Alert&)>& change, AuditEntry entry) {
   // The engine knows the latest count and value of an alert that stands.
   if (const auto* current = engine_.find(alert.id)) alert = *current;
+  const bool was_resolved = alert.status == AlertStatus::resolved;
   change(alert);
-  if (auto written = store_.change_alert(alert); !written) return std::unexpected(written.error());
+  storage::Changes changes{.alerts = {alert}, .audit = {std::move(entry)}};
+  if (alert.status == AlertStatus::resolved && !was_resolved && alert.notified_at) {
+    for (const auto& channel : engine_.told_of(alert)) changes.announcements.push_back({alert.id, channel, "resolved"});
+  }
+  if (auto written = store_.put(changes); !written) return std::unexpected(written.error());
   engine_.replace(alert);
   std::erase_if(group_.alerts, [&](const Alert& older) { return older.id == alert.id; });
+  auto announced = std::make_shared<Committed>();
+  announced->seq = store_.usage().last_seq;
+  announced->alerts = {alert};
+  announced->announcements = std::move(changes.announcements);
+  tell_listener(announced);
   return alert;
+}
+
+Result<Rule> Pipeline::put_rule(Rule rule, AuditEntry entry) {
+  auto all = store_.rules();
+  const auto same_name = [&](const Rule& other) { return other.name == rule.name && other.id != rule.id; };
+  if (std::ranges::any_of(all, same_name))
+    return fail(ErrorKind::permanent, fmt::format("there is a rule called {:?} already", rule.name));
+  std::erase_if(all, [&](const Rule& other) { return other.id == rule.id; });
+  all.push_back(rule);
+  if (auto fits = rules::check_limits(all, options_.rules); !fits) return std::unexpected(fits.error());
+  if (auto written = store_.put({.rules = {rule}, .audit = {std::move(entry)}}); !written)
+    return std::unexpected(written.error());
+  set_rules(store_.rules());
+  const auto stored = std::ranges::find(engine_.rules(), rule.id, &Rule::id);
+  return stored == engine_.rules().end() ? rule : *stored;
+}
+
+Result<void> Pipeline::delete_rule(const std::string& id, AuditEntry entry) {
+  if (auto written = store_.put({.deleted_rules = {id}, .audit = {std::move(entry)}}); !written) return written;
+  set_rules(store_.rules());
+  return {};
+}
+
+Result<void> Pipeline::put_silence(const Silence& silence, AuditEntry entry) {
+  if (auto written = store_.put({.silences = {silence}, .audit = {std::move(entry)}}); !written) return written;
+  engine_.set_silences(store_.silences(clock_.now()));
+  return {};
 }
 
 storage::Usage Pipeline::usage() const {
@@ -211,6 +256,9 @@ Instant Pipeline::step(Instant now) {
     if (must_commit(clock_.monotonic())) commit(clock_.monotonic());
   }
   for (const auto& change : changes) change(*this);
+  rules::Verdict verdict;
+  engine_.tick(moment(), verdict);
+  absorb(std::move(verdict), clock_.now());
   if (registry_.has_changes()) open_group(clock_.monotonic());
   if (must_commit(clock_.monotonic())) commit(clock_.monotonic());
   follow_clock();
@@ -224,9 +272,10 @@ Instant Pipeline::step(Instant now) {
     else if (*more) return now;
   }
   if (retry_at_) return *retry_at_;
-  if (!opened_) return now + 1s;
-  // An alert that came too soon after many others waits for the next token or the interval.
-  return urgent_ ? std::min(*opened_ + options_.commit_interval, now + 50ms) : *opened_ + options_.commit_interval;
+  // Rules are asked every second what time alone has brought. An alert that came too soon after many others waits for
+  // the next token or the interval.
+  const auto soon = urgent_ ? now + 50ms : now + 1s;
+  return opened_ ? std::min(*opened_ + options_.commit_interval, soon) : soon;
 }
 
 void Pipeline::publish_usage() {
@@ -263,11 +312,57 @@ void Pipeline::open_group(Instant now) {
   opened_ = is_steady ? commit_began_ : now;
 }
 
-void Pipeline::set_rules(std::vector<Rule> rules) {
-  const bool any = std::ranges::any_of(rules, [](const Rule& rule) { return rule.status == RuleStatus::active; });
+/// Where rules may raise an alert at once, sources do not gather readings for long.
+void Pipeline::note_patience(const std::vector<Rule>& rules) {
+  const bool any = std::ranges::any_of(
+      rules, [](const Rule& rule) { return rule.status == RuleStatus::active && rule.origin != rules::kBuiltIn; });
   const std::chrono::milliseconds patience = any ? kRulesPatience : kPatience;
   patience_ms_ = static_cast<int>(std::min(patience, options_.commit_interval / 8).count());
-  save_alerts(engine_.set_rules(std::move(rules), clock_.now()));
+}
+
+void Pipeline::set_rules(std::vector<Rule> rules) {
+  note_patience(rules);
+  save_alerts(engine_.set_rules(std::move(rules), moment()));
+  recall_rules();
+}
+
+void Pipeline::renew_rules(const rules::Options& options) {
+  options_.rules = options;
+  engine_.set_options(options);
+  save_alerts(engine_.set_devices(registry_.devices(), moment()));
+  engine_.set_silences(store_.silences(clock_.now()));
+  set_rules(store_.rules());
+}
+
+std::map<std::pair<std::string, std::string>, SeriesFacts> Pipeline::facts() const {
+  std::map<std::pair<std::string, std::string>, SeriesFacts> all;
+  for (const auto& series : store_.series()) {
+    if (const auto facts = registry_.facts_of(series.device_id, series.field))
+      all.emplace(std::pair(series.device_id, series.field), *facts);
+  }
+  return all;
+}
+
+void Pipeline::recall_rules() {
+  StoredHistory history(store_);
+  engine_.recall(history, moment());
+}
+
+void Pipeline::judge_own(const Reading& reading) {
+  rules::Verdict verdict;
+  engine_.judge(reading, moment(), verdict);
+  absorb(std::move(verdict), reading.received);
+}
+
+/// Puts what rules have found into the open group.
+void Pipeline::absorb(rules::Verdict verdict, Timestamp arrived) {
+  if (verdict.changed.empty()) return;
+  open_group(clock_.monotonic());
+  counts_.alerts += verdict.raised;
+  alert_arrivals_.insert(alert_arrivals_.end(), verdict.raised, arrived);
+  std::ranges::move(verdict.changed, std::back_inserter(group_.alerts));
+  std::ranges::move(verdict.notices, std::back_inserter(group_.outbox));
+  urgent_ = urgent_ || verdict.urgent;
 }
 
 void Pipeline::save_alerts(std::vector<Alert> alerts) {
@@ -350,6 +445,7 @@ void Pipeline::announce(std::uint64_t seq) {
   group->readings = std::exchange(group_.readings, {});
   std::ranges::move(group_.held, std::back_inserter(group->readings));
   group->alerts = std::exchange(group_.alerts, {});
+  group->announcements = std::exchange(group_.outbox, {});
   group_ = {};
   fields_ = 0;
   opened_.reset();
@@ -374,9 +470,11 @@ void Pipeline::announce(std::uint64_t seq) {
     usage_ = store_.usage();
   }
   durable_.notify_all();
-  if (auto* listener = listener_.load(); listener != nullptr && (!group->readings.empty() || !group->alerts.empty())) {
-    listener->on_committed(group);
-  }
+  if (!group->readings.empty() || !group->alerts.empty()) tell_listener(group);
+}
+
+void Pipeline::tell_listener(const std::shared_ptr<const Committed>& group) {
+  if (auto* listener = listener_.load(); listener != nullptr) listener->on_committed(group);
 }
 
 }  // namespace wattd::pipeline

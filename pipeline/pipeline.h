@@ -2,6 +2,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <stop_token>
@@ -28,6 +29,7 @@ struct Committed {
   std::uint64_t seq = 0;
   std::vector<Reading> readings;
   std::vector<Alert> alerts;
+  std::vector<Announcement> announcements;  ///< Of what somebody has to be told.
 };
 
 /// Hears of every group after its commit. Threads: called on the pipeline's; must return at once.
@@ -105,12 +107,26 @@ class Pipeline final : public drivers::Intake {
   const Registry& registry() const { return registry_; }
   /// Tells the store what the registry knows of each series; after the registry has changed.
   void describe_series();
+  /// Takes over what the store and the registry hold of rules, silences and devices.
+  void renew_rules(const rules::Options& options);
+  /// The same of rules alone, after some have changed.
   void set_rules(std::vector<Rule> rules);
+  /// What is known of every series there is: a copy for those who judge by rules beside the pipeline.
+  std::map<std::pair<std::string, std::string>, SeriesFacts> facts() const;
+  /// Judges what the gateway says of itself; none of it is stored.
+  void judge_own(const Reading& reading);
   /// Written with the next group: cheaper than a transaction of its own.
   void save_cursor(const storage::Cursor& cursor);
   void set_aside(DeadLetter letter);
-  /// Writes an alert that a person changed, on top of what the open group holds of it.
-  Result<Alert> change_alert(Alert alert, const std::function<void(Alert&)>& change);
+  /// Writes an alert that a person changed, on top of what the open group holds of it, with the entry in the audit
+  /// trail. Whoever was told of it is told of its end.
+  Result<Alert> change_alert(Alert alert, const std::function<void(Alert&)>& change, AuditEntry entry);
+  /// Adds a rule or replaces it. Errors: permanent where another rule has its name, or a device would have more rules
+  /// than it may.
+  Result<Rule> put_rule(Rule rule, AuditEntry entry);
+  Result<void> delete_rule(const std::string& id, AuditEntry entry);
+  /// Adds a silence, or changes when it ends.
+  Result<void> put_silence(const Silence& silence, AuditEntry entry);
   void set_subscriptions(std::vector<drivers::mqtt::Subscription> all) {
     reader_ = drivers::mqtt::TopicReader(std::move(all));
   }
@@ -155,6 +171,11 @@ class Pipeline final : public drivers::Intake {
   void announce(std::uint64_t seq);
   void open_group(Instant now);
   void save_alerts(std::vector<Alert> alerts);
+  void note_patience(const std::vector<Rule>& rules);
+  void recall_rules();
+  void tell_listener(const std::shared_ptr<const Committed>& group);
+  void absorb(rules::Verdict verdict, Timestamp arrived);
+  rules::Moment moment() const { return {clock_.now(), clock_.monotonic()}; }
 
   Options options_;
   storage::Store& store_;

@@ -192,4 +192,12 @@ std::vector<DeviceActivity> Registry::activity(Instant now) const {
   return list;
 }
 
+std::vector<Device> Registry::devices() const {
+  const std::scoped_lock lock(mutex_);
+  std::vector<Device> all;
+  all.reserve(devices_.size());
+  for (const auto& [id, device] : devices_) all.push_back(device);
+  return all;
+}
+
 }  // namespace wattd::pipeline

@@ -46,7 +46,7 @@ struct DeviceActivity {
 };
 
 /// Every device the gateway knows, in memory; the catalogue on disk follows with the next group.
-/// Threads: activity() any; everything else the pipeline's.
+/// Threads: activity() and devices() any; everything else the pipeline's.
 class Registry {
  public:
   /// Takes over what is stored. Changed records wait in take_changes().
@@ -78,6 +78,8 @@ class Registry {
   void note_rejected(const std::string& id, Instant now);
 
   std::vector<DeviceActivity> activity(Instant now) const;
+  /// Every record there is.
+  std::vector<Device> devices() const;
 
  private:
   struct Seen {

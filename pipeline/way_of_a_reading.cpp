@@ -133,7 +133,6 @@ Result<void> Pipeline::check_stamp(const Reading& reading, Quality received_qual
 
 void Pipeline::accept(Reading reading) {
   const auto began = clock_.monotonic();
-  rules::Verdict verdict;
   const auto& device = registry_.adopt(reading, clock_.now());
   if (options_.adjusted_counters) {
     // Once the device has its record: what its fields measure may stand in the schema of its type.
@@ -141,19 +140,11 @@ void Pipeline::accept(Reading reading) {
     counters_.add_to(reading);
     for (auto i = own; i < reading.fields.size(); ++i) registry_.note_field(reading.device_id, reading.fields[i].name);
   }
-  engine_.judge(reading, registry_.schema_of(device.type), clock_.now(), verdict);
+  if (registry_.has_changes()) save_alerts(engine_.set_device(device, moment()));
+  rules::Verdict verdict;
+  engine_.judge(reading, moment(), verdict);
   counts_.evaluation_seconds.add(clock_.monotonic() - began);
-  for (auto& alert : verdict.changed) {
-    if (alert.status == AlertStatus::open && alert.count == 1) {
-      counts_.alerts += 1;
-      alert_arrivals_.push_back(reading.received);
-    }
-    group_.alerts.push_back(std::move(alert));
-  }
-  for (auto& notice : verdict.notices) {
-    group_.outbox.push_back({std::move(notice.alert_id), std::move(notice.channel), std::move(notice.event)});
-  }
-  urgent_ = urgent_ || verdict.urgent;
+  absorb(std::move(verdict), reading.received);
   registry_.note_reading(reading, clock_.monotonic());
   fields_ += reading.fields.size();
   // What only a clock that nothing vouches for has stamped is kept apart until the clock is known.

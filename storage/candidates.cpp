@@ -11,11 +11,13 @@
 #include <filesystem>
 #include <fstream>
 
+#include "storage/alerts.h"
 #include "storage/catalogue.h"
 #include "storage/dead_letters.h"
 #include "storage/held.h"
 #include "storage/resealing.h"
 #include "storage/ring.h"
+#include "storage/rules.h"
 #include "storage/schema.h"
 
 namespace wattd::storage {
@@ -79,8 +81,8 @@ void try_open(const std::string& path, const Vault& vault) {
   const Held held(database);
   Catalogue catalogue(database);
   (void)load_devices(database), (void)load_series(database), (void)load_rules(database);
-  (void)load_active_alerts(database), (void)load_cursors(database);
-  for (const auto* table : {"chunks", "rollup_pending", "corrections", "outbox", "rollups_hourly", "rollups_daily"})
+  (void)load_latest_alerts(database), (void)load_announcements(database), (void)load_cursors(database);
+  for (const auto* table : {"chunks", "rollup_pending", "corrections", "rollups_hourly", "rollups_daily"})
     Statement(database, fmt::format("SELECT 1 FROM {} LIMIT 1", table)).step();
 }
 

@@ -185,50 +185,6 @@ std::vector<Series> load_series(Database& database) {
   return series;
 }
 
-std::vector<Rule> load_rules(Database& database) {
-  Statement row(database,
-                "SELECT rule_id, rule_name, ifnull(description,''), ifnull(tenant_id,''), scope, device_ids, property, "
-                "condition, threshold, severity, status, notification_channels, cooldown_minutes, last_triggered_at, "
-                "ifnull(origin,'') FROM rules WHERE deleted_at IS NULL ORDER BY rule_name");
-  std::vector<Rule> rules;
-  while (row.step()) {
-    Rule rule;
-    rule.id = row.text(0), rule.name = row.text(1), rule.description = row.text(2), rule.tenant = row.text(3);
-    rule.scope = named<RuleScope>(row.text(4), 2).value_or(RuleScope::all_devices);
-    rule.device_ids = from_json_array(row.text(5));
-    rule.property = row.text(6);
-    rule.condition = named<Comparison>(row.text(7), 6).value_or(Comparison::greater);
-    rule.threshold = row.real(8);
-    rule.severity = named<Severity>(row.text(9), 4).value_or(Severity::medium);
-    rule.status = named<RuleStatus>(row.text(10), 3).value_or(RuleStatus::active);
-    rule.channels = from_json_array(row.text(11));
-    rule.cooldown = std::chrono::minutes{row.integer(12)};
-    rule.last_triggered_at = row.time_if(13);
-    rule.origin = row.text(14);
-    rules.push_back(std::move(rule));
-  }
-  return rules;
-}
-
-Alert alert_from(const Statement& row) {
-  Alert alert;
-  alert.id = row.text(0), alert.rule_id = row.text(1), alert.tenant = row.text(2), alert.device_id = row.text(3);
-  alert.severity = named<Severity>(row.text(4), 4).value_or(Severity::medium);
-  alert.message = row.text(5), alert.actual_value = row.real(6), alert.threshold_value = row.real(7);
-  alert.status = alert_status_from(row.text(8)).value_or(AlertStatus::open);
-  alert.count = static_cast<std::uint64_t>(row.integer(9)), alert.last_value = row.real(10);
-  alert.last_seen_at = row.time(11), alert.acknowledged_by = row.text(12);
-  alert.acknowledged_at = row.time_if(13), alert.resolved_at = row.time_if(14), alert.created_at = row.time(15);
-  return alert;
-}
-
-std::vector<Alert> load_active_alerts(Database& database) {
-  Statement row(database, std::string(kSelectAlerts) + " WHERE status IN ('open', 'acknowledged') ORDER BY created_at");
-  std::vector<Alert> alerts;
-  while (row.step()) alerts.push_back(alert_from(row));
-  return alerts;
-}
-
 std::vector<Cursor> load_cursors(Database& database) {
   Statement row(database, "SELECT sink_id, settled_seq, sent_seq FROM cursors");
   std::vector<Cursor> cursors;

@@ -9,7 +9,6 @@
 #include "storage/group.h"
 #include "telemetry/device.h"
 #include "telemetry/reading.h"
-#include "telemetry/rule.h"
 #include "telemetry/schema.h"
 
 namespace wattd::storage {
@@ -97,10 +96,6 @@ class Catalogue::SeriesOf {
 std::vector<Device> load_devices(Database& database);
 /// Every field that any device ever sent.
 std::vector<Series> load_series(Database& database);
-/// Every rule that is not deleted.
-std::vector<Rule> load_rules(Database& database);
-/// Alerts that are open or acknowledged.
-std::vector<Alert> load_active_alerts(Database& database);
 /// What each sink still owes.
 std::vector<Cursor> load_cursors(Database& database);
 

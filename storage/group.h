@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "telemetry/clock.h"
+#include "telemetry/delivery.h"
 #include "telemetry/device.h"
 #include "telemetry/message.h"
 #include "telemetry/reading.h"
@@ -19,13 +20,6 @@ struct Cursor {
   bool operator==(const Cursor&) const = default;
 };
 
-/// A notification to be delivered, written together with the alert it tells of.
-struct Notification {
-  std::string alert_id;
-  std::string channel;
-  std::string event;  ///< raised, escalated or resolved.
-};
-
 /// Everything that one transaction writes: all of it is there after a crash, or none.
 struct Group {
   std::vector<Device> devices;  ///< New or changed records; written before the readings that carry their version.
@@ -36,13 +30,25 @@ struct Group {
   std::vector<DeadLetter> dead_letters;
   std::vector<std::int64_t> replayed;  ///< Dead letters whose message is among the readings now.
   std::vector<Alert> alerts;           ///< Raised or changed.
-  std::vector<Notification> outbox;
+  std::vector<Announcement> outbox;    ///< What is to be told of them.
   std::vector<Cursor> cursors;
 
   bool empty() const {
     return devices.empty() && readings.empty() && held.empty() && dead_letters.empty() && replayed.empty() &&
            alerts.empty() && outbox.empty() && cursors.empty() && receipts.empty();
   }
+};
+
+/// What people and their messages change, beside the readings: written in one transaction.
+struct Changes {
+  std::vector<Rule> rules;                 ///< New or changed,
+  std::vector<std::string> deleted_rules;  ///< and those that are not to be any more.
+  std::vector<Alert> alerts;
+  std::vector<Announcement> announcements;  ///< New ones,
+  std::vector<std::int64_t> told;           ///< and those that have become deliveries, by id.
+  std::vector<Delivery> deliveries;
+  std::vector<Silence> silences;
+  std::vector<AuditEntry> audit;
 };
 
 }  // namespace wattd::storage

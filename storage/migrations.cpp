@@ -403,4 +403,117 @@ ALTER TABLE rollups_hourly ADD COLUMN summary BLOB;
 ALTER TABLE rollups_daily ADD COLUMN summary BLOB;
 )sql";
 
+const char* const kSchema4 = R"sql(
+-- Rules have one or more conditions. The first stands in the rule's own columns, too: whoever reads the table finds there what
+-- the seed's rules have.
+CREATE TABLE rules_with_scopes (
+  rule_id TEXT PRIMARY KEY,
+  tenant_id TEXT DEFAULT 'default',
+  rule_name TEXT NOT NULL,
+  description TEXT,
+  scope TEXT NOT NULL CHECK (scope IN ('all_devices', 'selected_devices', 'building', 'device_type')),
+  device_ids TEXT NOT NULL DEFAULT '[]',
+  property TEXT NOT NULL,
+  condition TEXT NOT NULL CHECK (condition IN ('>', '<', '=', '!=', '>=', '<=')),
+  threshold REAL NOT NULL,
+  severity TEXT NOT NULL DEFAULT 'medium' CHECK (severity IN ('low', 'medium', 'high', 'critical')),
+  status TEXT NOT NULL DEFAULT 'active' CHECK (status IN ('active', 'paused', 'archived')),
+  notification_channels TEXT NOT NULL DEFAULT '[]',
+  cooldown_minutes INTEGER NOT NULL DEFAULT 15,
+  last_triggered_at INTEGER,
+  created_by TEXT REFERENCES users(id),
+  created_at INTEGER NOT NULL,
+  updated_at INTEGER NOT NULL,
+  deleted_at INTEGER,
+  origin TEXT,
+  scope_name TEXT,
+  total INTEGER NOT NULL DEFAULT 0,
+  match TEXT NOT NULL DEFAULT 'all' CHECK (match IN ('all', 'any')),
+  hold_us INTEGER NOT NULL DEFAULT 0,
+  hours TEXT,
+  outside_hours INTEGER NOT NULL DEFAULT 0,
+  escalate_after_us INTEGER NOT NULL DEFAULT 0,
+  escalate_to TEXT NOT NULL DEFAULT '[]'
+);
+INSERT INTO rules_with_scopes (rule_id, tenant_id, rule_name, description, scope, device_ids, property, condition,
+  threshold, severity, status, notification_channels, cooldown_minutes, last_triggered_at, created_by, created_at,
+  updated_at, deleted_at, origin)
+  SELECT rule_id, tenant_id, rule_name, description, scope, device_ids, property, condition, threshold, severity, status,
+    notification_channels, cooldown_minutes, last_triggered_at, created_by, created_at, updated_at, deleted_at, origin
+  FROM rules;
+DROP TABLE rules;
+ALTER TABLE rules_with_scopes RENAME TO rules;
+CREATE INDEX ix_rules_property ON rules(property);
+CREATE INDEX ix_rules_status ON rules(status);
+CREATE INDEX ix_rules_tenant_id ON rules(tenant_id);
+
+CREATE TABLE rule_conditions (
+  rule_id TEXT NOT NULL REFERENCES rules(rule_id) ON DELETE CASCADE,
+  position INTEGER NOT NULL,
+  kind TEXT NOT NULL,
+  device_id TEXT,
+  property TEXT,
+  condition TEXT NOT NULL CHECK (condition IN ('>', '<', '=', '!=', '>=', '<=')),
+  threshold REAL NOT NULL,
+  clear REAL,
+  window_us INTEGER NOT NULL DEFAULT 0,
+  reference TEXT,
+  relative INTEGER NOT NULL DEFAULT 0,
+  PRIMARY KEY (rule_id, position)
+);
+INSERT INTO rule_conditions (rule_id, position, kind, property, condition, threshold)
+  SELECT rule_id, 0, 'threshold', property, condition, threshold FROM rules;
+
+CREATE TABLE rule_recipients (
+  rule_id TEXT NOT NULL REFERENCES rules(rule_id) ON DELETE CASCADE,
+  channel TEXT NOT NULL,
+  recipient TEXT NOT NULL,
+  PRIMARY KEY (rule_id, channel, recipient)
+);
+
+ALTER TABLE alerts ADD COLUMN resolved_by TEXT;
+ALTER TABLE alerts ADD COLUMN notified_at INTEGER;
+ALTER TABLE alerts ADD COLUMN escalated_at INTEGER;
+ALTER TABLE alerts ADD COLUMN late INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE alerts ADD COLUMN flapping INTEGER NOT NULL DEFAULT 0;
+-- Whether its condition is met, whatever a person has said of the alert.
+ALTER TABLE alerts ADD COLUMN stands INTEGER NOT NULL DEFAULT 0;
+UPDATE alerts SET stands = 1 WHERE status IN ('open', 'acknowledged');
+UPDATE alerts SET notified_at = created_at WHERE status IN ('open', 'acknowledged');
+CREATE INDEX ix_alerts_stands ON alerts(stands) WHERE stands = 1;
+CREATE INDEX ix_alerts_notified_at ON alerts(rule_id, device_id, notified_at) WHERE notified_at IS NOT NULL;
+
+-- What was written down to be told and never was, when nobody could be told yet, is too old to be told now.
+DELETE FROM outbox;
+
+-- One row a person and message: what becomes of it.
+ALTER TABLE notification_logs ADD COLUMN event TEXT NOT NULL DEFAULT 'raised';
+ALTER TABLE notification_logs ADD COLUMN message_id TEXT;
+ALTER TABLE notification_logs ADD COLUMN due_at INTEGER;
+-- Set before it is handed over: if no answer is written down beside it after a crash, nobody knows whether it was taken.
+ALTER TABLE notification_logs ADD COLUMN sending_at INTEGER;
+CREATE INDEX ix_notification_logs_pending ON notification_logs(status) WHERE status = 'pending';
+
+CREATE TABLE silences (
+  silence_id TEXT PRIMARY KEY,
+  device_ids TEXT NOT NULL DEFAULT '[]',
+  rule_ids TEXT NOT NULL DEFAULT '[]',
+  from_at INTEGER NOT NULL,
+  to_at INTEGER NOT NULL,
+  created_by TEXT NOT NULL,
+  comment TEXT,
+  created_at INTEGER NOT NULL
+);
+
+CREATE TABLE audit (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  at INTEGER NOT NULL,
+  who TEXT NOT NULL,
+  did TEXT NOT NULL,
+  subject TEXT NOT NULL,
+  detail TEXT
+);
+CREATE INDEX ix_audit_subject ON audit(subject);
+)sql";
+
 }  // namespace wattd::storage

@@ -7,5 +7,6 @@ namespace wattd::storage {
 extern const char* const kSchema1;
 extern const char* const kSchema2;
 extern const char* const kSchema3;
+extern const char* const kSchema4;
 
 }  // namespace wattd::storage

@@ -318,4 +318,37 @@ Result<std::vector<Alert>> Reader::alerts(const std::string& status, const std::
   });
 }
 
+Result<std::optional<Alert>> Reader::alert(const std::string& id) {
+  return guarded([&]() -> std::optional<Alert> {
+    Statement row(database_, std::string(kSelectAlerts) + " WHERE alert_id=?");
+    row.bind(id);
+    if (!row.step()) return std::nullopt;
+    return alert_from(row);
+  });
+}
+
+Result<std::vector<Rule>> Reader::rules() {
+  return guarded([&] { return load_rules(database_); });
+}
+
+Result<std::vector<Delivery>> Reader::deliveries(const std::string& alert_id, const std::string& status,
+                                                 std::size_t limit) {
+  return guarded([&] {
+    Statement row(database_, std::string(kSelectDeliveries) +
+                                 " WHERE (?1='' OR alert_id=?1) AND (?2='' OR status=?2) ORDER BY rowid DESC LIMIT ?3");
+    row.bind(alert_id).bind(status).bind(static_cast<std::int64_t>(limit));
+    std::vector<Delivery> deliveries;
+    while (row.step()) deliveries.push_back(delivery_from(row));
+    return deliveries;
+  });
+}
+
+Result<std::vector<Silence>> Reader::silences(Timestamp now) {
+  return guarded([&] { return load_silences(database_, now); });
+}
+
+Result<std::vector<AuditEntry>> Reader::audit(const std::string& subject, std::size_t limit) {
+  return guarded([&] { return load_audit(database_, subject, limit); });
+}
+
 }  // namespace wattd::storage

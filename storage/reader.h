@@ -6,11 +6,13 @@
 #include <unordered_map>
 #include <vector>
 
+#include "storage/alerts.h"
 #include "storage/database.h"
 #include "storage/dead_letters.h"
 #include "storage/group.h"
 #include "storage/history.h"
 #include "storage/rollup_rows.h"
+#include "storage/rules.h"
 #include "telemetry/error.h"
 #include "telemetry/reading.h"
 
@@ -116,6 +118,13 @@ class Reader {
   Result<std::vector<StoredDeadLetter>> dead_letters(std::size_t limit, std::int64_t before_id);
   Result<std::optional<StoredDeadLetter>> dead_letter(std::int64_t id);
   Result<std::vector<Alert>> alerts(const std::string& status, const std::string& device_id, std::size_t limit);
+  Result<std::optional<Alert>> alert(const std::string& id);
+  Result<std::vector<Rule>> rules();
+  /// Newest first; of one alert, or of all.
+  Result<std::vector<Delivery>> deliveries(const std::string& alert_id, const std::string& status, std::size_t limit);
+  Result<std::vector<Silence>> silences(Timestamp now);
+  /// Newest first; about one subject, or all.
+  Result<std::vector<AuditEntry>> audit(const std::string& subject, std::size_t limit);
 
  private:
   struct Place {

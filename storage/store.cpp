@@ -30,17 +30,12 @@ Database& opened(Database& database, const Options& options) {
 
 struct Store::Statements {
   explicit Statements(Database& database)
-      : put_alert(database,
-                  "INSERT OR REPLACE INTO alerts (alert_id, tenant_id, rule_id, device_id, severity, message, "
-                  "actual_value, threshold_value, status, count, last_value, last_seen_at, acknowledged_by, "
-                  "acknowledged_at, resolved_at, created_at) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"),
-        touch_rule(database,
-                   "UPDATE rules SET last_triggered_at=?1 WHERE rule_id=?2 AND ifnull(last_triggered_at,0) < ?1"),
-        insert_outbox(database, "INSERT OR IGNORE INTO outbox (alert_id, channel, event, created_at) VALUES (?,?,?,?)"),
+      : alerts(database),
         put_cursor(database,
                    "INSERT OR REPLACE INTO cursors (sink_id, settled_seq, sent_seq, updated_at) VALUES (?,?,?,?)") {}
 
-  Statement put_alert, touch_rule, insert_outbox, put_cursor;
+  Alerts alerts;
+  Statement put_cursor;
 };
 
 std::string Store::open_usable() {
@@ -216,16 +211,6 @@ void Store::write_dead_letters(const std::vector<DeadLetter>& letters, const Boo
   }
 }
 
-void Store::write_alert(const Alert& alert) {
-  auto& put = sql_->put_alert;
-  put.bind(alert.id).bind(alert.tenant).bind(alert.rule_id).bind(alert.device_id).bind(to_string(alert.severity));
-  put.bind(alert.message).bind(alert.actual_value).bind(alert.threshold_value).bind(to_string(alert.status));
-  put.bind(static_cast<std::int64_t>(alert.count)).bind(alert.last_value).bind(alert.last_seen_at);
-  put.bind_or_null(alert.acknowledged_by).bind(alert.acknowledged_at).bind(alert.resolved_at).bind(alert.created_at);
-  put.run();
-  sql_->touch_rule.bind(alert.created_at).bind(alert.rule_id).run();
-}
-
 void Store::write_cursor(const Cursor& cursor, Timestamp now) {
   sql_->put_cursor.bind(cursor.sink_id).bind(static_cast<std::int64_t>(cursor.settled));
   sql_->put_cursor.bind(static_cast<std::int64_t>(cursor.sent)).bind(now).run();
@@ -285,11 +270,8 @@ Result<std::uint64_t> Store::write(const Group& group, bool keep) {
     }
     write_dead_letters(group.dead_letters, group.boot);
     for (const auto id : group.replayed) letters_.mark_replayed(id, now);
-    for (const auto& alert : group.alerts) write_alert(alert);
-    for (const auto& notification : group.outbox) {
-      sql_->insert_outbox.bind(notification.alert_id).bind(notification.channel).bind(notification.event);
-      sql_->insert_outbox.bind(now).run();
-    }
+    for (const auto& alert : group.alerts) sql_->alerts.put(alert);
+    for (const auto& announcement : group.outbox) sql_->alerts.announce(announcement, now);
     for (const auto& cursor : group.cursors) write_cursor(cursor, now);
     letters_.bound(options_.dead_letter_bytes);
     if (!keep) {
@@ -323,39 +305,22 @@ void Store::tidy_up(Timestamp now) {
 }
 
 Result<void> Store::provision_rules(const std::vector<Rule>& rules, Timestamp now) {
-  try {
-    Transaction transaction(database_);
-    // Archived first: what still stands in a file is made active again right below.
-    database_.execute("UPDATE rules SET status='archived' WHERE origin IS NOT NULL");
-    Statement put(database_,
-                  "INSERT INTO rules (rule_id, tenant_id, rule_name, description, scope, device_ids, property, "
-                  "condition, threshold, severity, status, notification_channels, cooldown_minutes, created_at, "
-                  "updated_at, origin) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?14,?14,?15) ON CONFLICT (rule_id) DO UPDATE "
-                  "SET rule_name=excluded.rule_name, description=excluded.description, scope=excluded.scope, "
-                  "device_ids=excluded.device_ids, property=excluded.property, condition=excluded.condition, "
-                  "threshold=excluded.threshold, severity=excluded.severity, status=excluded.status, "
-                  "notification_channels=excluded.notification_channels, cooldown_minutes=excluded.cooldown_minutes, "
-                  "updated_at=excluded.updated_at, origin=excluded.origin, deleted_at=NULL");
-    for (const auto& rule : rules) {
-      put.bind(rule.id).bind(rule.tenant).bind(rule.name).bind_or_null(rule.description).bind(to_string(rule.scope));
-      put.bind(to_json_array(rule.device_ids)).bind(rule.property).bind(to_string(rule.condition));
-      put.bind(rule.threshold).bind(to_string(rule.severity)).bind(to_string(rule.status));
-      put.bind(to_json_array(rule.channels)).bind(std::int64_t{rule.cooldown.count()}).bind(now);
-      put.bind_or_null(rule.origin).run();
-    }
-    transaction.commit();
-    return {};
-  } catch (const SqlError& problem) {
-    return std::unexpected(problem.to_error());
-  }
+  return in_transaction([&] { storage::provision_rules(database_, rules, now); });
 }
 
-Result<void> Store::change_alert(const Alert& alert) {
-  Group group;
-  group.alerts.push_back(alert);
-  const auto committed = commit(group);
-  if (!committed) return std::unexpected(committed.error());
-  return {};
+Result<void> Store::put(const Changes& changes) {
+  return in_transaction([&] {
+    const auto now = std::chrono::floor<std::chrono::microseconds>(std::chrono::system_clock::now());
+    for (const auto& rule : changes.rules) put_rule(database_, rule, now);
+    for (const auto& id : changes.deleted_rules) delete_rule(database_, id, now);
+    for (const auto& alert : changes.alerts) sql_->alerts.put(alert);
+    for (const auto& announcement : changes.announcements) sql_->alerts.announce(announcement, now);
+    Statement told(database_, "DELETE FROM outbox WHERE id=?");
+    for (const auto id : changes.told) told.bind(id).run();
+    for (const auto& delivery : changes.deliveries) put_delivery(database_, delivery);
+    for (const auto& silence : changes.silences) put_silence(database_, silence, now);
+    for (const auto& entry : changes.audit) put_audit(database_, entry);
+  });
 }
 
 std::vector<Cursor> Store::cursors() { return load_cursors(database_); }

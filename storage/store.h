@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "storage/alerts.h"
 #include "storage/backup.h"
 #include "storage/blocks.h"
 #include "storage/catalogue.h"
@@ -15,6 +16,7 @@
 #include "storage/held.h"
 #include "storage/retention.h"
 #include "storage/ring.h"
+#include "storage/rules.h"
 #include "storage/space.h"
 #include "telemetry/error.h"
 
@@ -102,12 +104,16 @@ class Store {
 
   /// Replaces what files provisioned: rules whose origin is gone are archived, the rest is inserted or updated.
   Result<void> provision_rules(const std::vector<Rule>& rules, Timestamp now);
-  Result<void> change_alert(const Alert& alert);
+  /// Errors: as for commit(); nothing was written.
+  Result<void> put(const Changes& changes);
 
   std::vector<Device> devices() { return load_devices(database_); }
   std::vector<Series> series() { return load_series(database_); }
   std::vector<Rule> rules() { return load_rules(database_); }
-  std::vector<Alert> active_alerts() { return load_active_alerts(database_); }
+  std::vector<Alert> latest_alerts() { return load_latest_alerts(database_); }
+  std::vector<Silence> silences(Timestamp now) { return load_silences(database_, now); }
+  std::vector<Announcement> announcements() { return load_announcements(database_); }
+  std::vector<Delivery> pending_deliveries() { return load_pending_deliveries(database_); }
   std::vector<Cursor> cursors();
   /// The receipts of the newest groups, oldest first: at least `count`, if the newest 5,000 segments hold as many.
   std::vector<Receipt> recent_receipts(std::size_t count) { return ring_.recent_receipts(count); }
@@ -134,7 +140,6 @@ class Store {
   void note_others(const std::string& used, const std::vector<std::string>& unusable);
   Result<std::uint64_t> write(const Group& group, bool keep);
   void write_dead_letters(const std::vector<DeadLetter>& letters, const Boot& boot);
-  void write_alert(const Alert& alert);
   void write_cursor(const Cursor& cursor, Timestamp now);
   void tidy_up(Timestamp now);
   void bound_ring(Timestamp now);
@@ -196,5 +201,25 @@ class Store {
   bool is_full_ = false;  ///< The last write failed for want of space.
   Usage usage_;
 };
+
+template <class Work>
+Result<void> Store::in_transaction(Work work) {
+  const auto ring = ring_.state();
+  const auto usage = usage_;
+  const auto held = held_.state();
+  try {
+    Transaction transaction(database_);
+    work();
+    transaction.commit();
+    refresh_usage();
+    return {};
+  } catch (const SqlError& problem) {
+    ring_.restore(ring);
+    held_.restore(held);
+    usage_ = usage;
+    if (problem.to_error().kind == ErrorKind::corrupt) mark_damaged(problem);
+    return std::unexpected(problem.to_error());
+  }
+}
 
 }  // namespace wattd::storage

@@ -32,26 +32,6 @@ constexpr std::size_t kPendingAtOnce = 100;
 
 }  // namespace
 
-template <class Work>
-Result<void> Store::in_transaction(Work work) {
-  const auto ring = ring_.state();
-  const auto usage = usage_;
-  const auto held = held_.state();
-  try {
-    Transaction transaction(database_);
-    work();
-    transaction.commit();
-    refresh_usage();
-    return {};
-  } catch (const SqlError& problem) {
-    ring_.restore(ring);
-    held_.restore(held);
-    usage_ = usage;
-    if (problem.to_error().kind == ErrorKind::corrupt) mark_damaged(problem);
-    return std::unexpected(problem.to_error());
-  }
-}
-
 bool Store::is_round_due(Timestamp now) const {
   const auto& ring = ring_.state();
   if (!ring.has_tail()) return false;
@@ -121,7 +101,8 @@ void Store::expire_old(Timestamp now) {
   const auto expired = expire(database_, calendar_, policy, archive_, settled_everywhere(), clock_for_expiry(now));
   usage_.expired_unsent += expired.unsent;
   usage_.expired_unarchived += expired.unarchived;
-  more_to_expire_ = expired.more;
+  const bool more_alerts = expire_alerts(database_, clock_for_expiry(now) - options_.hourly_retention);
+  more_to_expire_ = expired.more || more_alerts;
   if (expired.chunks > 0) ahead_.forget();
   if (clock_is_known_) save(database_, kClockSeen, to_unix_us(now));
 }

@@ -71,6 +71,13 @@ TimeRange Calendar::month_of(Timestamp at) const {
   return {rules_->instant_of(date::local_days{first}), rules_->instant_of(date::local_days{first + date::months{1}})};
 }
 
+Calendar::Wall Calendar::wall_at(Timestamp at) const {
+  const auto local = rules_->local_of(at);
+  const auto day = date::floor<date::days>(local);
+  return {static_cast<int>(date::weekday{day}.iso_encoding()) - 1,
+          static_cast<int>((local - day) / std::chrono::minutes{1})};
+}
+
 std::string Calendar::date_of(Timestamp at) const {
   const date::year_month_day day{date::floor<date::days>(rules_->local_of(at))};
   return fmt::format("{:04}-{:02}-{:02}", static_cast<int>(day.year()), static_cast<unsigned>(day.month()),

@@ -29,16 +29,22 @@ class Calendar {
   TimeRange hour_of(Timestamp at) const;
   /// The clock's quarter hour, the usual block of demand.
   TimeRange quarter_of(Timestamp at) const;
+  /// The stretch of `length`, counted from midnight, that `at` lies in: `length` divides a day.
+  TimeRange slot_of(Timestamp at, std::chrono::minutes length) const;
   TimeRange day_of(Timestamp at) const;
   TimeRange month_of(Timestamp at) const;
   /// The date of the day that `at` lies in, as 2026-02-07.
   std::string date_of(Timestamp at) const;
+  /// What the clock on the wall shows: 0 (Monday) to 6, and minutes since midnight.
+  struct Wall {
+    int weekday = 0;
+    int minute = 0;
+  };
+  Wall wall_at(Timestamp at) const;
   const std::string& zone() const { return zone_; }
 
  private:
   struct Zone;
-
-  TimeRange slot_of(Timestamp at, std::chrono::minutes length) const;
 
   std::string zone_;
   std::shared_ptr<const Zone> rules_;  ///< Shared by copies: it never changes.

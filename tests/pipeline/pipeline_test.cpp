@@ -268,8 +268,10 @@ TEST_F(PipelineTest, drops_a_redelivery_after_its_own_restart) {
 }
 
 TEST_F(PipelineTest, raises_an_alert_in_the_transaction_of_its_reading_and_at_once) {
-  start(with_bulb(),
-        {{.id = "r1", .name = "Bulb Overheat", .property = "temperature", .threshold = 50, .origin = "f:1"}});
+  start(with_bulb(), {{.id = "r1",
+                       .name = "Bulb Overheat",
+                       .conditions = {{.property = "temperature", .threshold = 50}},
+                       .origin = "f:1"}});
   give(message(bulb(65)));
   pipeline->step(clock.monotonic());
   EXPECT_EQ(pipeline->committed(), 1u) << "an alert does not wait for the interval";

@@ -144,7 +144,7 @@ def test_an_overheating_bulb_raises_the_seeds_alert(plant, broker):
     alert = alerts[0]
     assert alert["severity"] == "high" and alert["status"] == "resolved" and alert["actual_value"] >= 60
     assert alert["message"].startswith("Alert: Bulb Overheat - Device D1 temperature is ")
-    rule = gateway.get("/api/v1/rules")["data"][0]
+    rule = next(rule for rule in gateway.get("/api/v1/rules")["data"] if rule["rule_name"] == "Bulb Overheat")
     assert rule["last_triggered_at"] == alert["created_at"] and rule["origin"].startswith(str(gateway.path))
     assert rule["cooldown_minutes"] == 15 and rule["notification_channels"] == ["email", "whatsapp"]
 

@@ -235,19 +235,5 @@ TEST_F(StoreTest, writes_nothing_of_a_group_it_refuses) {
   EXPECT_EQ(range(kNoon, kNoon + 1s).size(), 1u);
 }
 
-TEST_F(StoreTest, archives_a_provisioned_rule_that_left_the_files) {
-  const Rule rule{.id = "r1",
-                  .name = "hot",
-                  .device_ids = {"a\"b", "c,d"},
-                  .property = "temperature",
-                  .threshold = 50,
-                  .origin = "x:1"};
-  ASSERT_TRUE(store->provision_rules({rule}, kNoon));
-  ASSERT_EQ(store->rules().size(), 1u);
-  EXPECT_EQ(store->rules()[0], rule);
-  ASSERT_TRUE(store->provision_rules({}, kNoon));
-  EXPECT_EQ(store->rules()[0].status, RuleStatus::archived);
-}
-
 }  // namespace
 }  // namespace wattd::storage
