@@ -5,6 +5,7 @@
 
 #include "drivers/modbus/bus.h"
 #include "drivers/modbus/trace.h"
+#include "notify/courier.h"
 #include "storage/store.h"
 #include "sync/shipper.h"
 #include "telemetry/clock.h"
@@ -52,6 +53,7 @@ struct Overview {
   std::vector<BusStatus> buses;
   std::vector<ChipStatus> chips;
   std::vector<sync::ShipperStatus> sinks;
+  std::vector<notify::ChannelStatus> channels;
   std::vector<std::string> missing;  ///< What is not configured yet, each with how to add it.
 };
 
@@ -65,6 +67,9 @@ class Gateway {
   virtual Result<std::vector<std::uint16_t>> ask_meter(const std::string& bus,
                                                        const drivers::modbus::ReadRequest& request,
                                                        std::chrono::milliseconds timeout) const = 0;
+  /// Sends a test message over a channel, to one recipient or to all; takes up to half a minute.
+  /// Errors: permanent for a channel that is not there, retry with what the provider said.
+  virtual Result<std::string> test_channel(const std::string& channel, const std::string& recipient) const = 0;
   /// What went over a bus after a frame's number; it is kept from now on, for a while. Errors: permanent for a bus that
   /// is not there.
   virtual Result<BusTrace> trace_bus(const std::string& bus, std::uint64_t after) const = 0;

@@ -224,31 +224,6 @@ Json::Value to_json(const std::vector<MeterTerm>& terms, const std::string& fiel
   return json;
 }
 
-Json::Value to_json(const Alert& alert) {
-  Json::Value json;
-  json["alert_id"] = alert.id;
-  json["rule_id"] = alert.rule_id;
-  json["tenant_id"] = alert.tenant;
-  json["device_id"] = alert.device_id;
-  json["severity"] = std::string(to_string(alert.severity));
-  json["message"] = alert.message;
-  json["actual_value"] = alert.actual_value;
-  json["threshold_value"] = alert.threshold_value;
-  json["status"] = std::string(to_string(alert.status));
-  json["count"] = Json::UInt64(alert.count);
-  json["last_value"] = alert.last_value;
-  json["acknowledged_by"] = text_or_null(alert.acknowledged_by);
-  json["acknowledged_at"] = time_or_null(alert.acknowledged_at);
-  json["resolved_at"] = time_or_null(alert.resolved_at);
-  json["resolved_by"] = text_or_null(alert.resolved_by);
-  json["last_seen_at"] = format_iso8601(alert.last_seen_at);
-  json["escalated_at"] = time_or_null(alert.escalated_at);
-  json["late"] = alert.is_late;
-  json["flapping"] = alert.is_flapping;
-  json["created_at"] = format_iso8601(alert.created_at);
-  return json;
-}
-
 Json::Value to_json(const Delivery& delivery) {
   Json::Value json;
   json["id"] = delivery.id;
@@ -276,6 +251,17 @@ Json::Value to_json(const Silence& silence) {
   json["to"] = format_iso8601(silence.to);
   json["created_by"] = silence.created_by;
   json["comment"] = text_or_null(silence.comment);
+  return json;
+}
+
+Json::Value to_json(const notify::ChannelStatus& channel) {
+  Json::Value json;
+  json["id"] = channel.id;
+  json["kind"] = channel.kind;
+  json["waiting"] = Json::UInt64(channel.waiting);
+  json["sent"] = Json::UInt64(channel.sent);
+  json["failed"] = Json::UInt64(channel.failed);
+  json["last_error"] = text_or_null(channel.last_error);
   return json;
 }
 
@@ -338,7 +324,7 @@ Json::Value to_json(const Overview& overview, const pipeline::Pipeline& pipeline
   const auto uptime = std::max(std::chrono::duration<double>(now - overview.started_at).count(), 1.0);
   stored["written_bytes"] = Json::Int64(written);
   stored["written_bytes_per_day"] = std::round(static_cast<double>(written) / uptime * 86'400);
-  json["mqtt"] = json["buses"] = json["gpio"] = json["sinks"] = json["missing"] = Json::arrayValue;
+  json["mqtt"] = json["buses"] = json["gpio"] = json["sinks"] = json["channels"] = json["missing"] = Json::arrayValue;
   for (const auto& connection : overview.connections) json["mqtt"].append(to_json(connection));
   for (const auto& bus : overview.buses) json["buses"].append(to_json(bus));
   for (const auto& chip : overview.chips) {
@@ -348,6 +334,7 @@ Json::Value to_json(const Overview& overview, const pipeline::Pipeline& pipeline
     json["gpio"].append(one);
   }
   for (const auto& sink : overview.sinks) json["sinks"].append(to_json(sink, overview.usage.last_seq));
+  for (const auto& channel : overview.channels) json["channels"].append(to_json(channel));
   for (const auto& missing : overview.missing) json["missing"].append(missing);
   return json;
 }

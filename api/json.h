@@ -27,9 +27,9 @@ void add_statistics(Json::Value& json, const storage::Rollup& rollup);
 Json::Value to_json(const std::vector<MeterTerm>& terms, const std::string& field,
                     const std::vector<EnergyBlock>& blocks, const std::vector<EnergyBlock>& sliding,
                     const Calendar& calendar);
-Json::Value to_json(const Alert& alert);
 Json::Value to_json(const Delivery& delivery);
 Json::Value to_json(const Silence& silence);
+Json::Value to_json(const notify::ChannelStatus& channel);
 Json::Value to_json(const AuditEntry& entry);
 Json::Value to_json(const storage::StoredDeadLetter& letter, bool with_payload);
 Json::Value to_json(const Overview& overview, const pipeline::Pipeline& pipeline, Timestamp now);

@@ -54,6 +54,8 @@ class Routes {
   Response put_silence(const Silence& silence, const AuditEntry& entry, unsigned status);
   Response add_silence(const Request& request);
   Response end_silence(const Request& request, const std::string& id);
+  Response channels();
+  Response test_channel(const Request& request, const std::string& channel);
   Response notifications(const Request& request);
   Response audit(const Request& request);
   Response dead_letters(const Request& request);

@@ -75,6 +75,11 @@ std::optional<Response> Routes::answer_about_rules(const Request& request) {
     if (rest.empty() && method == "POST") return add_silence(request);
     if (rest.size() == 1 && method == "DELETE") return end_silence(request, rest[0]);
   }
+  if (is_under(request.path, "/api/v1/channels")) {
+    const auto rest = rest_of(request.path, "/api/v1/channels");
+    if (rest.empty() && method == "GET") return channels();
+    if (rest.size() == 2 && rest[1] == "test" && method == "POST") return test_channel(request, rest[0]);
+  }
   if (request.path == "/api/v1/notifications" && method == "GET") return notifications(request);
   if (request.path == "/api/v1/audit" && method == "GET") return audit(request);
   return std::nullopt;
@@ -265,7 +270,7 @@ Response Routes::test_rule(const Request& request) {
   data["told"] = Json::UInt64(replay->told);
   data["alerts"] = Json::arrayValue;
   for (const auto& one : replay->alerts) {
-    auto entry = to_json(one.alert);
+    auto entry = rules::to_json(one.alert);
     for (const auto* name : {"alert_id", "rule_id", "acknowledged_by", "acknowledged_at"}) entry.removeMember(name);
     entry["told"] = one.told;
     data["alerts"].append(entry);
@@ -284,7 +289,7 @@ Response Routes::alerts(const Request& request) {
   if (!found) return storage_error(found.error());
   Json::Value items(Json::arrayValue);
   for (std::size_t i = (page - 1) * size; i < std::min(found->size(), page * size); ++i)
-    items.append(to_json((*found)[i]));
+    items.append(rules::to_json((*found)[i]));
   return ok(page_envelope(items, found->size(), page, size));
 }
 
@@ -297,7 +302,7 @@ Response Routes::alert(const std::string& id) {
   if (!told) return storage_error(told.error());
   const auto done = reader_.audit("alert/" + id, 1000);
   if (!done) return storage_error(done.error());
-  auto json = to_json(**found);
+  auto json = rules::to_json(**found);
   json["notifications"] = json["audit"] = Json::arrayValue;
   for (const auto& one : *told) json["notifications"].append(to_json(one));
   for (const auto& one : *done) json["audit"].append(to_json(one));
@@ -328,7 +333,7 @@ Response Routes::change_alert(const Request& request, const std::string& id, con
       kPatience);
   if (!done) return busy();
   if (!*outcome) return storage_error(outcome->error());
-  return ok(envelope(to_json(**outcome)));
+  return ok(envelope(rules::to_json(**outcome)));
 }
 
 Response Routes::silences() {
@@ -375,6 +380,23 @@ Response Routes::end_silence(const Request& request, const std::string& id) {
   auto silence = *found;
   silence.to = now;
   return put_silence(silence, {now, asker(request), "ended", "silence/" + id, silence.comment}, 200);
+}
+
+Response Routes::channels() {
+  Json::Value items(Json::arrayValue);
+  for (const auto& one : gateway_.overview().channels) items.append(to_json(one));
+  return ok(envelope(items));
+}
+
+Response Routes::test_channel(const Request& request, const std::string& channel) {
+  const auto json = object_in(request.body);
+  const auto said = gateway_.test_channel(channel, json["recipient"].isString() ? json["recipient"].asString() : "");
+  if (!said && said.error().kind == ErrorKind::permanent) return error_response(404, "NOT_FOUND", said.error().message);
+  if (!said) return error_response(502, "NOT_DELIVERED", said.error().message);
+  Json::Value data;
+  data["channel"] = channel;
+  data["provider_response"] = *said;
+  return ok(envelope(data));
 }
 
 Response Routes::notifications(const Request& request) {

@@ -86,16 +86,19 @@ Daemon::Daemon(Settings settings)
 Daemon::~Daemon() {
   std::unique_ptr<Sources> sources;
   std::unique_ptr<Uplinks> uplinks;
+  std::shared_ptr<Notices> notices;
   {
     const std::scoped_lock lock(mutex_);
     sources = std::move(sources_);
     uplinks = std::move(uplinks_);
+    notices = std::move(notices_);
   }
   // Sources first: they wait for a last commit and acknowledge it. Then the pipeline drains, then nobody asks.
   for (auto& replay : replays_) replay.request_stop();
   replays_.clear();
   sources.reset();
   uplinks.reset();
+  notices.reset();
   pipeline_thread_.request_stop();
   pipeline_thread_.join();
   pipeline_.set_listener(nullptr);
@@ -119,10 +122,18 @@ void Daemon::start_links() {
   auto uplinks = std::make_unique<Uplinks>(settings_, gateway_id_, *cursors, store_, pipeline_, clock_);
   recall_pulses();
   auto sources = std::make_unique<Sources>(settings_, gateway_id_, pulses_, pipeline_, clock_);
-  sources->drive_relays(active_alerts());
-  const std::scoped_lock lock(mutex_);
-  uplinks_ = std::move(uplinks);
-  sources_ = std::move(sources);
+  sources->drive_relays(active_alerts(), pipeline_.standing_channels());
+  const auto notices = std::make_shared<Notices>(settings_, gateway_id_, pipeline_, clock_);
+  {
+    const std::scoped_lock lock(mutex_);
+    uplinks_ = std::move(uplinks);
+    sources_ = std::move(sources);
+    notices_ = notices;
+  }
+  // Not kept alive by what waits on the pipeline: the last to let go of it joins its threads.
+  pipeline_.change([weak = std::weak_ptr(notices)](pipeline::Pipeline& pipeline) {
+    if (const auto alive = weak.lock()) alive->begin(pipeline);
+  });
 }
 
 /// Where pulse counters stood when they were last stored; those that have counted since start are known.
@@ -180,14 +191,17 @@ void Daemon::apply(Settings settings) {
   if (!taken) log::error("the pipeline is busy; devices and rules are taken over as soon as it is not");
   std::unique_ptr<Sources> sources;
   std::unique_ptr<Uplinks> uplinks;
+  std::shared_ptr<Notices> notices;
   {
     const std::scoped_lock lock(mutex_);
     sources = std::move(sources_);
     uplinks = std::move(uplinks_);
+    notices = std::move(notices_);
     settings_ = std::move(settings);
   }
   sources.reset();
   uplinks.reset();
+  notices.reset();
   start_links();
 }
 
@@ -214,6 +228,7 @@ api::Overview Daemon::overview() const {
     overview.connections = sources_->connections(), overview.buses = sources_->buses(),
     overview.chips = sources_->chips();
   if (uplinks_) overview.sinks = uplinks_->status();
+  if (notices_) overview.channels = notices_->status();
   return overview;
 }
 
@@ -244,11 +259,22 @@ Result<std::vector<std::uint16_t>> Daemon::ask_meter(const std::string& bus,
   return asked->ask(request, timeout, timeout + std::chrono::seconds{3});
 }
 
+Result<std::string> Daemon::test_channel(const std::string& channel, const std::string& recipient) const {
+  std::shared_ptr<Notices> notices;
+  {
+    const std::scoped_lock lock(mutex_);
+    notices = notices_;
+  }
+  if (!notices) return fail(ErrorKind::retry, "the channels are being set up");
+  return notices->test(channel, recipient);
+}
+
 void Daemon::on_committed(const std::shared_ptr<const pipeline::Committed>& group) noexcept {
   server_.on_committed(group);
   const std::scoped_lock lock(mutex_);
   if (uplinks_) uplinks_->wake(), uplinks_->offer(group);
-  if (sources_) sources_->drive_relays(active_alerts());
+  if (notices_) notices_->tell(*group);
+  if (sources_) sources_->drive_relays(active_alerts(), pipeline_.standing_channels());
 }
 
 std::vector<Reading> Daemon::take() noexcept {

@@ -7,6 +7,7 @@
 #include "api/gateway.h"
 #include "api/routes.h"
 #include "api/server.h"
+#include "daemon/notices.h"
 #include "daemon/own_alerts.h"
 #include "daemon/settings.h"
 #include "daemon/sources.h"
@@ -44,6 +45,7 @@ class Daemon final : public api::Gateway, public pipeline::Listener, public pipe
   Result<std::vector<std::uint16_t>> ask_meter(const std::string& bus, const drivers::modbus::ReadRequest& request,
                                                std::chrono::milliseconds timeout) const override;
   Result<api::BusTrace> trace_bus(const std::string& bus, std::uint64_t after) const override;
+  Result<std::string> test_channel(const std::string& channel, const std::string& recipient) const override;
   void on_committed(const std::shared_ptr<const pipeline::Committed>& group) noexcept override;
   void tell(const drivers::mqtt::Command& command) noexcept override;
   std::vector<Reading> take() noexcept override;
@@ -71,6 +73,7 @@ class Daemon final : public api::Gateway, public pipeline::Listener, public pipe
   std::jthread pipeline_thread_;
   const std::shared_ptr<drivers::gpio::Totals> pulses_ = std::make_shared<drivers::gpio::Totals>();
   std::unique_ptr<Uplinks> uplinks_;
+  std::shared_ptr<Notices> notices_;
   std::unique_ptr<Sources> sources_;
   std::vector<std::jthread> replays_;  ///< Played once; a reload does not begin them anew.
 };

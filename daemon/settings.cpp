@@ -188,6 +188,7 @@ Settings load_settings(const std::string& path, bool must_exist) {
   for (const auto& table : root.tables("replay")) settings.replays.push_back(drivers::replay::parse_replay(table));
   settings.pipeline.rules = rules::parse_options(root.table("alerts"));
   for (const auto& table : root.tables("rules")) settings.rules.push_back(rules::parse_rule(table));
+  for (const auto& table : root.tables("channels")) settings.channels.push_back(notify::parse_channel(table));
   for (const auto& table : root.tables("sinks")) settings.sinks.push_back(sync::parse_sink(table));
   for (const auto& table : root.tables("homeassistant")) settings.homes.push_back(sync::parse_home_assistant(table));
   root.reject_unknown_keys();
@@ -202,6 +203,7 @@ Settings load_settings(const std::string& path, bool must_exist) {
   require_one_master(root, settings.buses);
   require_unique(root, "homeassistant", settings.homes, [](const auto& home) { return home.id; });
   require_unique(root, "sinks", settings.sinks, [](const auto& sink) { return sink.id; });
+  require_unique(root, "channels", settings.channels, [](const auto& channel) { return channel.id; });
   require_unique(root, "rules", settings.rules, [](const auto& rule) { return rule.name; });
   if (const auto fits = rules::check_limits(settings.rules, settings.pipeline.rules); !fits)
     root.fail("rules", fits.error().message);
@@ -214,6 +216,24 @@ Settings load_settings(const std::string& path, bool must_exist) {
   }
   return settings;
 }
+
+namespace {
+
+/// Channels that rules name, and nothing stands for.
+std::set<std::string> unknown_channels(const Settings& settings) {
+  std::set<std::string> named(settings.pipeline.rules.channels.begin(), settings.pipeline.rules.channels.end());
+  for (const auto& rule : settings.rules) {
+    named.insert(rule.channels.begin(), rule.channels.end());
+    named.insert(rule.escalate_to.begin(), rule.escalate_to.end());
+  }
+  for (const auto& channel : settings.channels) named.erase(channel.id);
+  for (const auto& chip : settings.chips) {
+    for (const auto& output : chip.outputs) named.erase(output.channel);
+  }
+  return named;
+}
+
+}  // namespace
 
 std::vector<std::string> missing_parts(const Settings& settings) {
   std::vector<std::string> missing;
@@ -229,6 +249,12 @@ std::vector<std::string> missing_parts(const Settings& settings) {
         fmt::format("No upstream is configured: readings stay on this gateway until a [[sinks]] table in "
                     "{} says where they go.",
                     settings.config_path));
+  }
+  for (const auto& channel : unknown_channels(settings)) {
+    missing.push_back(
+        fmt::format("Nobody is told over the channel {:?}, which rules name: add a [[channels]] table "
+                    "with that id to {}.",
+                    channel, settings.config_path));
   }
   return missing;
 }

@@ -9,6 +9,7 @@
 #include "drivers/modbus/bus.h"
 #include "drivers/mqtt/connection.h"
 #include "drivers/replay/replay.h"
+#include "notify/channel.h"
 #include "pipeline/options.h"
 #include "pipeline/registry.h"
 #include "storage/store.h"
@@ -33,6 +34,7 @@ struct Settings {
   std::vector<drivers::gpio::ChipConfig> chips;
   std::vector<drivers::replay::ReplayConfig> replays;
   std::vector<Rule> rules;
+  std::vector<notify::ChannelConfig> channels;
   std::vector<sync::SinkConfig> sinks;
   std::vector<sync::HomeAssistantConfig> homes;
 };

@@ -70,8 +70,8 @@ std::vector<Reading> Sources::take_totals() {
   return all;
 }
 
-void Sources::drive_relays(const std::array<std::int64_t, 4>& alerts) {
-  for (const auto& chip : chips_) chip->drive(alerts);
+void Sources::drive_relays(const std::array<std::int64_t, 4>& alerts, const std::vector<std::string>& channels) {
+  for (const auto& chip : chips_) chip->drive(alerts, channels);
 }
 
 std::shared_ptr<drivers::modbus::Trace> Sources::trace(const std::string& bus) const {

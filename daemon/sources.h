@@ -30,7 +30,7 @@ class Sources {
   /// What has been counted and is in no commit yet.
   std::vector<Reading> take_totals();
   /// Relays follow the alerts that stand, by severity.
-  void drive_relays(const std::array<std::int64_t, 4>& alerts);
+  void drive_relays(const std::array<std::int64_t, 4>& alerts, const std::vector<std::string>& channels);
   /// Says something to a publisher, if the connection by which it was heard is one that writes.
   void tell(const drivers::mqtt::Command& command);
   /// None when there is no such bus.

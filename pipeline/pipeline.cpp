@@ -52,6 +52,7 @@ Pipeline::Pipeline(Options options, storage::Store& store, Registry& registry, c
   engine_.set_rules(std::move(rules), moment());
   save_alerts(engine_.restore(store.latest_alerts(), moment()));
   recall_rules();
+  note_standing();
   if (options_.adjusted_counters) recall_counters();
 }
 
@@ -183,6 +184,7 @@ Result<Alert> Pipeline::change_alert(Alert alert, const std::function<void(Alert
   }
   if (auto written = store_.put(changes); !written) return std::unexpected(written.error());
   engine_.replace(alert);
+  note_standing();
   std::erase_if(group_.alerts, [&](const Alert& older) { return older.id == alert.id; });
   auto announced = std::make_shared<Committed>();
   announced->seq = store_.usage().last_seq;
@@ -190,6 +192,22 @@ Result<Alert> Pipeline::change_alert(Alert alert, const std::function<void(Alert
   announced->announcements = std::move(changes.announcements);
   tell_listener(announced);
   return alert;
+}
+
+void Pipeline::note(storage::Changes changes) {
+  std::ranges::move(changes.told, std::back_inserter(group_.told));
+  std::ranges::move(changes.deliveries, std::back_inserter(group_.deliveries));
+  open_group(clock_.monotonic());
+}
+
+Result<void> Pipeline::write(storage::Changes changes) {
+  storage::Changes all{.told = group_.told, .deliveries = group_.deliveries};
+  std::ranges::move(changes.told, std::back_inserter(all.told));
+  std::ranges::move(changes.deliveries, std::back_inserter(all.deliveries));
+  if (auto written = store_.put(all); !written) return written;
+  group_.told.clear();
+  group_.deliveries.clear();
+  return {};
 }
 
 Result<Rule> Pipeline::put_rule(Rule rule, AuditEntry entry) {
@@ -222,6 +240,11 @@ Result<void> Pipeline::put_silence(const Silence& silence, AuditEntry entry) {
 storage::Usage Pipeline::usage() const {
   const std::scoped_lock lock(mutex_);
   return usage_;
+}
+
+std::vector<std::string> Pipeline::standing_channels() const {
+  const std::scoped_lock lock(mutex_);
+  return standing_channels_;
 }
 
 std::string Pipeline::commit_problem() const {
@@ -343,6 +366,16 @@ std::map<std::pair<std::string, std::string>, SeriesFacts> Pipeline::facts() con
   return all;
 }
 
+/// What stands now, for those who look at it from other threads.
+void Pipeline::note_standing() {
+  for (std::size_t i = 0; i < counts_.active_alerts.size(); ++i) {
+    counts_.active_alerts[i] = static_cast<std::int64_t>(engine_.active(static_cast<Severity>(i)));
+  }
+  auto channels = engine_.standing_channels();
+  const std::scoped_lock lock(mutex_);
+  standing_channels_ = std::move(channels);
+}
+
 void Pipeline::recall_rules() {
   StoredHistory history(store_);
   engine_.recall(history, moment());
@@ -453,9 +486,7 @@ void Pipeline::announce(std::uint64_t seq) {
   counts_.groups += 1;
   counts_.committed += group->readings.size();
   for (const auto& reading : group->readings) counts_.samples += numeric_samples(reading);
-  for (std::size_t i = 0; i < counts_.active_alerts.size(); ++i) {
-    counts_.active_alerts[i] = static_cast<std::int64_t>(engine_.active(static_cast<Severity>(i)));
-  }
+  if (!group->alerts.empty()) note_standing();
   const auto on_disk = clock_.now();
   for (const auto arrival : std::exchange(alert_arrivals_, {})) {
     counts_.alert_seconds.add(on_disk - arrival);

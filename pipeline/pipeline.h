@@ -121,6 +121,10 @@ class Pipeline final : public drivers::Intake {
   /// Writes an alert that a person changed, on top of what the open group holds of it, with the entry in the audit
   /// trail. Whoever was told of it is told of its end.
   Result<Alert> change_alert(Alert alert, const std::function<void(Alert&)>& change, AuditEntry entry);
+  /// How deliveries went, with the next group: cheaper than a transaction of its own.
+  void note(storage::Changes changes);
+  /// The same at once, with whatever else waits of it.
+  Result<void> write(storage::Changes changes);
   /// Adds a rule or replaces it. Errors: permanent where another rule has its name, or a device would have more rules
   /// than it may.
   Result<Rule> put_rule(Rule rule, AuditEntry entry);
@@ -138,6 +142,8 @@ class Pipeline final : public drivers::Intake {
   std::string commit_problem() const;
   /// What the store held after the last commit.
   storage::Usage usage() const;
+  /// The channels of rules whose alerts stand, for relays.
+  std::vector<std::string> standing_channels() const;
   const Options& options() const { return options_; }
 
  private:
@@ -173,6 +179,7 @@ class Pipeline final : public drivers::Intake {
   void save_alerts(std::vector<Alert> alerts);
   void note_patience(const std::vector<Rule>& rules);
   void recall_rules();
+  void note_standing();
   void tell_listener(const std::shared_ptr<const Committed>& group);
   void absorb(rules::Verdict verdict, Timestamp arrived);
   rules::Moment moment() const { return {clock_.now(), clock_.monotonic()}; }
@@ -219,7 +226,8 @@ class Pipeline final : public drivers::Intake {
   std::optional<Instant> describe_at_;   ///< When the store is told of its series again, after it could not take that.
   Instant know_clock_at_{};              ///< When it is told again, after it could not take that in.
 
-  storage::Usage usage_;  ///< Guarded by mutex_.
+  storage::Usage usage_;                        ///< Guarded by mutex_.
+  std::vector<std::string> standing_channels_;  ///< Guarded by mutex_.
 };
 
 }  // namespace wattd::pipeline

@@ -3,6 +3,7 @@
 #include "rules/engine.h"
 
 #include <algorithm>
+#include <set>
 
 #include "rules/instance.h"
 #include "telemetry/measurand.h"
@@ -480,6 +481,15 @@ void Engine::replace(const Alert& alert) {
   if (found == instances_.end() || !found->second->episode || found->second->episode->alert.id != alert.id) return;
   found->second->episode->alert = alert;
   count_active();
+}
+
+std::vector<std::string> Engine::standing_channels() const {
+  std::set<std::string> channels;
+  for (const auto* one : standing_) {
+    if (one->episode && one->episode->alert.is_active() && one->episode->alert.status != AlertStatus::suppressed)
+      channels.insert(one->rule->channels.begin(), one->rule->channels.end());
+  }
+  return {channels.begin(), channels.end()};
 }
 
 void Engine::count_active() {

@@ -119,6 +119,8 @@ class Engine {
   const std::vector<Rule>& rules() const { return rules_; }
   /// Alerts that stand and are not resolved.
   std::size_t active(Severity severity) const { return active_[static_cast<std::size_t>(severity)]; }
+  /// The channels of rules with such an alert that is not silenced, each once.
+  std::vector<std::string> standing_channels() const;
   std::uint64_t evaluations() const { return evaluations_; }
 
  private:

@@ -16,6 +16,10 @@ namespace {
 
 using namespace std::chrono_literals;
 
+Json::Value text_or_null(const std::string& text) {
+  return text.empty() ? Json::Value(Json::nullValue) : Json::Value(text);
+}
+
 /// As short as a configuration would have it: `15min`.
 std::string duration_text(std::chrono::microseconds duration) {
   constexpr std::array<std::pair<std::chrono::microseconds, const char*>, 5> kUnits{
@@ -148,7 +152,7 @@ Json::Value to_json(const Rule& rule) {
   for (const auto* name : {"name", "devices", "channels", "cooldown"}) json.removeMember(name);
   json["rule_id"] = rule.id;
   json["rule_name"] = rule.name;
-  json["description"] = rule.description.empty() ? Json::Value(Json::nullValue) : Json::Value(rule.description);
+  json["description"] = text_or_null(rule.description);
   json["scope"] = std::string(to_string(rule.scope));
   json["device_ids"] = list_of(rule.device_ids);
   json["notification_channels"] = list_of(rule.channels);
@@ -156,7 +160,32 @@ Json::Value to_json(const Rule& rule) {
   json["last_triggered_at"] = time_or_null(rule.last_triggered_at);
   json["created_at"] = format_iso8601(rule.created_at);
   json["updated_at"] = format_iso8601(rule.updated_at);
-  json["origin"] = rule.origin.empty() ? Json::Value(Json::nullValue) : Json::Value(rule.origin);
+  json["origin"] = text_or_null(rule.origin);
+  return json;
+}
+
+Json::Value to_json(const Alert& alert) {
+  Json::Value json;
+  json["alert_id"] = alert.id;
+  json["rule_id"] = alert.rule_id;
+  json["tenant_id"] = alert.tenant;
+  json["device_id"] = alert.device_id;
+  json["severity"] = std::string(to_string(alert.severity));
+  json["message"] = alert.message;
+  json["actual_value"] = alert.actual_value;
+  json["threshold_value"] = alert.threshold_value;
+  json["status"] = std::string(to_string(alert.status));
+  json["count"] = Json::UInt64(alert.count);
+  json["last_value"] = alert.last_value;
+  json["acknowledged_by"] = text_or_null(alert.acknowledged_by);
+  json["acknowledged_at"] = time_or_null(alert.acknowledged_at);
+  json["resolved_at"] = time_or_null(alert.resolved_at);
+  json["resolved_by"] = text_or_null(alert.resolved_by);
+  json["last_seen_at"] = format_iso8601(alert.last_seen_at);
+  json["escalated_at"] = time_or_null(alert.escalated_at);
+  json["late"] = alert.is_late;
+  json["flapping"] = alert.is_flapping;
+  json["created_at"] = format_iso8601(alert.created_at);
   return json;
 }
 

@@ -13,6 +13,9 @@ Json::Value to_json(const Rule& rule);
 /// Errors: throws config::ConfigError, with the key and what was expected.
 Rule rule_from(const Json::Value& json);
 
+/// An alert as the API and messages to machines have it.
+Json::Value to_json(const Alert& alert);
+
 /// A rule as it would stand in a file: a [[rules]] table.
 std::string to_toml(const Rule& rule);
 

@@ -23,7 +23,15 @@ Alerts::Alerts(Database& database)
           "escalated_at=excluded.escalated_at, late=excluded.late, flapping=excluded.flapping, stands=excluded.stands"),
       touch_rule_(database,
                   "UPDATE rules SET last_triggered_at=?1 WHERE rule_id=?2 AND ifnull(last_triggered_at,0) < ?1"),
-      announce_(database, "INSERT OR IGNORE INTO outbox (alert_id, channel, event, created_at) VALUES (?,?,?,?)") {}
+      announce_(database, "INSERT OR IGNORE INTO outbox (alert_id, channel, event, created_at) VALUES (?,?,?,?)"),
+      forget_(database, "DELETE FROM outbox WHERE alert_id=? AND channel=? AND event=?"),
+      put_delivery_(database,
+                    "INSERT INTO notification_logs (id, alert_id, channel, recipient, event, message_id, status, "
+                    "provider_response, attempts, due_at, sending_at, sent_at, created_at) "
+                    "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (id) DO UPDATE SET "
+                    "message_id=excluded.message_id, status=excluded.status, "
+                    "provider_response=excluded.provider_response, attempts=excluded.attempts, "
+                    "due_at=excluded.due_at, sending_at=excluded.sending_at, sent_at=excluded.sent_at") {}
 
 void Alerts::put(const Alert& alert) {
   put_.bind(alert.id).bind(alert.tenant).bind(alert.rule_id).bind(alert.device_id).bind(to_string(alert.severity));
@@ -37,6 +45,18 @@ void Alerts::put(const Alert& alert) {
 
 void Alerts::announce(const Announcement& announcement, Timestamp now) {
   announce_.bind(announcement.alert_id).bind(announcement.channel).bind(announcement.event).bind(now).run();
+}
+
+void Alerts::forget(const Announcement& announcement) {
+  forget_.bind(announcement.alert_id).bind(announcement.channel).bind(announcement.event).run();
+}
+
+void Alerts::put(const Delivery& delivery) {
+  auto& put = put_delivery_;
+  put.bind(delivery.id).bind_or_null(delivery.alert_id).bind(delivery.channel).bind(delivery.recipient);
+  put.bind(delivery.event).bind_or_null(delivery.message_id).bind(to_string(delivery.status));
+  put.bind_or_null(delivery.response).bind(std::int64_t{delivery.attempts}).bind(delivery.due_at);
+  put.bind(delivery.sending_at).bind(delivery.sent_at).bind(delivery.created_at).run();
 }
 
 Alert alert_from(const Statement& row) {
@@ -64,9 +84,9 @@ std::vector<Alert> load_latest_alerts(Database& database) {
 }
 
 std::vector<Announcement> load_announcements(Database& database) {
-  Statement row(database, "SELECT id, alert_id, channel, event, created_at FROM outbox ORDER BY id");
+  Statement row(database, "SELECT alert_id, channel, event FROM outbox ORDER BY id");
   std::vector<Announcement> waiting;
-  while (row.step()) waiting.push_back({row.text(1), row.text(2), row.text(3), row.integer(0), row.time(4)});
+  while (row.step()) waiting.push_back({row.text(0), row.text(1), row.text(2)});
   return waiting;
 }
 
@@ -86,19 +106,6 @@ std::vector<Delivery> load_pending_deliveries(Database& database) {
   std::vector<Delivery> waiting;
   while (row.step()) waiting.push_back(delivery_from(row));
   return waiting;
-}
-
-void put_delivery(Database& database, const Delivery& delivery) {
-  Statement put(database,
-                "INSERT INTO notification_logs (id, alert_id, channel, recipient, event, message_id, status, "
-                "provider_response, attempts, due_at, sending_at, sent_at, created_at) "
-                "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (id) DO UPDATE SET message_id=excluded.message_id, "
-                "status=excluded.status, provider_response=excluded.provider_response, attempts=excluded.attempts, "
-                "due_at=excluded.due_at, sending_at=excluded.sending_at, sent_at=excluded.sent_at");
-  put.bind(delivery.id).bind_or_null(delivery.alert_id).bind(delivery.channel).bind(delivery.recipient);
-  put.bind(delivery.event).bind_or_null(delivery.message_id).bind(to_string(delivery.status));
-  put.bind_or_null(delivery.response).bind(std::int64_t{delivery.attempts}).bind(delivery.due_at);
-  put.bind(delivery.sending_at).bind(delivery.sent_at).bind(delivery.created_at).run();
 }
 
 std::vector<Silence> load_silences(Database& database, Timestamp now) {

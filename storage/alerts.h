@@ -18,9 +18,12 @@ class Alerts {
   void put(const Alert& alert);
   /// Takes note that somebody has to be told; once for each alert, channel and event.
   void announce(const Announcement& announcement, Timestamp now);
+  /// Takes it out again.
+  void forget(const Announcement& announcement);
+  void put(const Delivery& delivery);
 
  private:
-  Statement put_, touch_rule_, announce_;
+  Statement put_, touch_rule_, announce_, forget_, put_delivery_;
 };
 
 inline constexpr std::string_view kSelectAlerts =
@@ -41,7 +44,6 @@ inline constexpr std::string_view kSelectDeliveries =
     "SELECT id, ifnull(alert_id,''), channel, recipient, event, ifnull(message_id,''), status, "
     "ifnull(provider_response,''), attempts, due_at, sending_at, sent_at, created_at FROM notification_logs";
 Delivery delivery_from(const Statement& row);
-void put_delivery(Database& database, const Delivery& delivery);
 
 /// Silences that have not ended at `now`.
 std::vector<Silence> load_silences(Database& database, Timestamp now);

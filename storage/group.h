@@ -31,11 +31,14 @@ struct Group {
   std::vector<std::int64_t> replayed;  ///< Dead letters whose message is among the readings now.
   std::vector<Alert> alerts;           ///< Raised or changed.
   std::vector<Announcement> outbox;    ///< What is to be told of them.
+  std::vector<Announcement> told;      ///< What has been told in the meantime,
+  std::vector<Delivery> deliveries;    ///< and how that went.
   std::vector<Cursor> cursors;
 
   bool empty() const {
     return devices.empty() && readings.empty() && held.empty() && dead_letters.empty() && replayed.empty() &&
-           alerts.empty() && outbox.empty() && cursors.empty() && receipts.empty();
+           alerts.empty() && outbox.empty() && told.empty() && deliveries.empty() && cursors.empty() &&
+           receipts.empty();
   }
 };
 
@@ -45,10 +48,15 @@ struct Changes {
   std::vector<std::string> deleted_rules;  ///< and those that are not to be any more.
   std::vector<Alert> alerts;
   std::vector<Announcement> announcements;  ///< New ones,
-  std::vector<std::int64_t> told;           ///< and those that have become deliveries, by id.
+  std::vector<Announcement> told;           ///< and those that have become deliveries.
   std::vector<Delivery> deliveries;
   std::vector<Silence> silences;
   std::vector<AuditEntry> audit;
+
+  bool empty() const {
+    return rules.empty() && deleted_rules.empty() && alerts.empty() && announcements.empty() && told.empty() &&
+           deliveries.empty() && silences.empty() && audit.empty();
+  }
 };
 
 }  // namespace wattd::storage

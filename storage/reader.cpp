@@ -331,6 +331,10 @@ Result<std::vector<Rule>> Reader::rules() {
   return guarded([&] { return load_rules(database_); });
 }
 
+Result<std::optional<Rule>> Reader::rule(const std::string& id) {
+  return guarded([&] { return load_rule(database_, id); });
+}
+
 Result<std::vector<Delivery>> Reader::deliveries(const std::string& alert_id, const std::string& status,
                                                  std::size_t limit) {
   return guarded([&] {

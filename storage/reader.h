@@ -120,6 +120,7 @@ class Reader {
   Result<std::vector<Alert>> alerts(const std::string& status, const std::string& device_id, std::size_t limit);
   Result<std::optional<Alert>> alert(const std::string& id);
   Result<std::vector<Rule>> rules();
+  Result<std::optional<Rule>> rule(const std::string& id);
   /// Newest first; of one alert, or of all.
   Result<std::vector<Delivery>> deliveries(const std::string& alert_id, const std::string& status, std::size_t limit);
   Result<std::vector<Silence>> silences(Timestamp now);

@@ -67,28 +67,33 @@ void put_recipients(Database& database, const Rule& rule) {
   }
 }
 
-}  // namespace
-
-std::vector<Rule> load_rules(Database& database) {
+/// Of all rules that are not deleted, or of one.
+std::vector<Rule> load(Database& database, const std::string& id) {
   std::vector<Rule> rules;
   std::unordered_map<std::string, std::size_t> places;
   Statement row(database,
                 "SELECT rule_id, rule_name, ifnull(description,''), ifnull(tenant_id,''), scope, device_ids, severity, "
                 "status, notification_channels, cooldown_minutes, last_triggered_at, ifnull(origin,''), "
                 "ifnull(scope_name,''), total, match, hold_us, hours, outside_hours, escalate_after_us, escalate_to, "
-                "created_at, updated_at FROM rules WHERE deleted_at IS NULL ORDER BY rule_name, rule_id");
+                "created_at, updated_at FROM rules WHERE (?1='' AND deleted_at IS NULL) OR rule_id=?1 "
+                "ORDER BY rule_name, rule_id");
+  row.bind(id);
   while (row.step()) {
     rules.push_back(rule_from(row));
     places[rules.back().id] = rules.size() - 1;
   }
   Statement condition(database,
                       "SELECT rule_id, kind, ifnull(device_id,''), ifnull(property,''), condition, threshold, clear, "
-                      "window_us, ifnull(reference,''), relative FROM rule_conditions ORDER BY rule_id, position");
+                      "window_us, ifnull(reference,''), relative FROM rule_conditions WHERE ?1='' OR rule_id=?1 "
+                      "ORDER BY rule_id, position");
+  condition.bind(id);
   while (condition.step()) {
     if (const auto place = places.find(condition.text(0)); place != places.end())
       rules[place->second].conditions.push_back(condition_from(condition));
   }
-  Statement recipient(database, "SELECT rule_id, channel, recipient FROM rule_recipients ORDER BY rowid");
+  Statement recipient(
+      database, "SELECT rule_id, channel, recipient FROM rule_recipients WHERE ?1='' OR rule_id=?1 ORDER BY rowid");
+  recipient.bind(id);
   while (recipient.step()) {
     if (const auto place = places.find(recipient.text(0)); place != places.end())
       rules[place->second].recipients[recipient.text(1)].push_back(recipient.text(2));
@@ -96,6 +101,15 @@ std::vector<Rule> load_rules(Database& database) {
   // What a damaged file has left of a rule without its conditions can be judged by nobody.
   std::erase_if(rules, [](const Rule& rule) { return rule.conditions.empty(); });
   return rules;
+}
+
+}  // namespace
+
+std::vector<Rule> load_rules(Database& database) { return load(database, ""); }
+
+std::optional<Rule> load_rule(Database& database, const std::string& id) {
+  auto found = load(database, id);
+  return found.empty() || id.empty() ? std::nullopt : std::optional(std::move(found.front()));
 }
 
 void put_rule(Database& database, const Rule& rule, Timestamp now) {

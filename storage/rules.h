@@ -1,4 +1,5 @@
 #pragma once
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -9,6 +10,8 @@ namespace wattd::storage {
 
 /// Every rule that is not deleted, by name.
 std::vector<Rule> load_rules(Database& database);
+/// A deleted one, too.
+std::optional<Rule> load_rule(Database& database, const std::string& id);
 /// Inserts a rule or replaces what is known of it; when it was triggered stays. Within a transaction.
 void put_rule(Database& database, const Rule& rule, Timestamp now);
 /// Leaves the row, for the alerts that name it. Within a transaction.

@@ -272,6 +272,8 @@ Result<std::uint64_t> Store::write(const Group& group, bool keep) {
     for (const auto id : group.replayed) letters_.mark_replayed(id, now);
     for (const auto& alert : group.alerts) sql_->alerts.put(alert);
     for (const auto& announcement : group.outbox) sql_->alerts.announce(announcement, now);
+    for (const auto& announcement : group.told) sql_->alerts.forget(announcement);
+    for (const auto& delivery : group.deliveries) sql_->alerts.put(delivery);
     for (const auto& cursor : group.cursors) write_cursor(cursor, now);
     letters_.bound(options_.dead_letter_bytes);
     if (!keep) {
@@ -315,9 +317,8 @@ Result<void> Store::put(const Changes& changes) {
     for (const auto& id : changes.deleted_rules) delete_rule(database_, id, now);
     for (const auto& alert : changes.alerts) sql_->alerts.put(alert);
     for (const auto& announcement : changes.announcements) sql_->alerts.announce(announcement, now);
-    Statement told(database_, "DELETE FROM outbox WHERE id=?");
-    for (const auto id : changes.told) told.bind(id).run();
-    for (const auto& delivery : changes.deliveries) put_delivery(database_, delivery);
+    for (const auto& announcement : changes.told) sql_->alerts.forget(announcement);
+    for (const auto& delivery : changes.deliveries) sql_->alerts.put(delivery);
     for (const auto& silence : changes.silences) put_silence(database_, silence, now);
     for (const auto& entry : changes.audit) put_audit(database_, entry);
   });

@@ -1,5 +1,4 @@
 #pragma once
-#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -13,9 +12,7 @@ namespace wattd {
 struct Announcement {
   std::string alert_id;
   std::string channel;
-  std::string event;    ///< raised, escalated or resolved.
-  std::int64_t id = 0;  ///< Given by the outbox.
-  Timestamp created_at{};
+  std::string event;  ///< raised, escalated or resolved.
 
   bool operator==(const Announcement&) const = default;
 };

@@ -67,6 +67,10 @@ InputConfig parse_input(const config::Table& table) {
 OutputConfig parse_output(const config::Table& table) {
   OutputConfig output{.line = parse_line(table, true)};
   output.id = table.text("id", fmt::format("line {}", output.line.offset));
+  output.channel = table.text("channel", "");
+  if (!output.channel.empty() && table.has("severity"))
+    table.fail("severity",
+               "expected none beside channel: the relay is on while an alert of a rule stands that names it");
   output.severity = table.choice<Severity>("severity",
                                            {{"low", Severity::low},
                                             {"medium", Severity::medium},

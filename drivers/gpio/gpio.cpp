@@ -210,11 +210,14 @@ std::vector<Reading> Gpio::take() {
   return readings;
 }
 
-void Gpio::drive(const std::array<std::int64_t, 4>& alerts) {
+void Gpio::drive(const std::array<std::int64_t, 4>& alerts, const std::vector<std::string>& channels) {
   const std::scoped_lock lock(mutex_);
   for (std::size_t i = 0; i < wanted_.size(); ++i) {
     const auto severity = static_cast<std::ptrdiff_t>(config_.outputs[i].severity);
-    const bool any = std::any_of(alerts.begin() + severity, alerts.end(), [](auto count) { return count > 0; });
+    const auto& channel = config_.outputs[i].channel;
+    const bool any = channel.empty()
+                         ? std::any_of(alerts.begin() + severity, alerts.end(), [](auto count) { return count > 0; })
+                         : std::ranges::find(channels, channel) != channels.end();
     if (any == wanted_[i]) continue;
     wanted_[i] = any;
     log::notice(fmt::format("relay {} is to be {}", config_.outputs[i].id, any ? "on" : "off"));

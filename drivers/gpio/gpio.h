@@ -44,7 +44,8 @@ struct InputConfig {
 struct OutputConfig {
   std::string id;
   LineConfig line;
-  Severity severity = Severity::critical;  ///< Of alerts, at least.
+  Severity severity = Severity::critical;  ///< Of alerts, at least; or
+  std::string channel;                     ///< of rules that name this channel.
   bool operator==(const OutputConfig&) const = default;
 };
 
@@ -89,8 +90,8 @@ class Gpio {
 
   /// A reading of each counter that has counted since it was last taken, or has not been told of for a period.
   std::vector<Reading> take();
-  /// How many alerts stand, by severity: relays follow.
-  void drive(const std::array<std::int64_t, 4>& alerts);
+  /// How many alerts stand, by severity, and which channels their rules name: relays follow.
+  void drive(const std::array<std::int64_t, 4>& alerts, const std::vector<std::string>& channels);
 
   const ChipConfig& config() const { return config_; }
   std::string last_error() const;

@@ -25,6 +25,12 @@ struct Writer::Callbacks {
     if (writer.on_connect_) writer.on_connect_(writer);
   }
   static void on_disconnect(mosquitto*, void* self, int) noexcept { static_cast<Writer*>(self)->connected_ = false; }
+  static void on_publish(mosquitto*, void* self, int message) noexcept {
+    auto& writer = *static_cast<Writer*>(self);
+    const std::scoped_lock lock(writer.mutex_);
+    if (writer.awaits_) writer.answers_.insert(message);
+    writer.answered_.notify_all();
+  }
 };
 
 Writer::Writer(Broker broker, const std::string& name, Will will, std::function<void(Writer&)> on_connect)
@@ -36,6 +42,7 @@ Writer::Writer(Broker broker, const std::string& name, Will will, std::function<
   mosquitto_threaded_set(client, false);  // its thread is the library's
   mosquitto_connect_callback_set(client, Callbacks::on_connect);
   mosquitto_disconnect_callback_set(client, Callbacks::on_disconnect);
+  mosquitto_publish_callback_set(client, Callbacks::on_publish);
   mosquitto_reconnect_delay_set(client, kFirstPause, kLongestPause, true);
   if (!will.topic.empty())
     mosquitto_will_set(client, will.topic.c_str(), static_cast<int>(will.payload.size()), will.payload.data(), 1, true);
@@ -54,6 +61,25 @@ Writer::~Writer() {
 
 void Writer::publish(const std::string& topic, const std::string& payload, bool retain) {
   mosquitto_publish(client_.get(), nullptr, topic.c_str(), static_cast<int>(payload.size()), payload.data(), 0, retain);
+}
+
+std::string Writer::publish_acknowledged(const std::string& topic, const std::string& payload,
+                                         std::chrono::milliseconds patience) {
+  {
+    // The answer may be there before its number is known.
+    const std::scoped_lock lock(mutex_);
+    awaits_ = true;
+    answers_.clear();
+  }
+  int message = 0;
+  const int code = mosquitto_publish(client_.get(), &message, topic.c_str(), static_cast<int>(payload.size()),
+                                     payload.data(), 1, false);
+  std::unique_lock lock(mutex_);
+  const bool answered =
+      code == MOSQ_ERR_SUCCESS && answered_.wait_for(lock, patience, [&] { return answers_.contains(message); });
+  awaits_ = false;
+  if (code != MOSQ_ERR_SUCCESS) return mosquitto_strerror(code);
+  return answered ? "" : "the broker does not answer";
 }
 
 }  // namespace wattd::drivers::mqtt

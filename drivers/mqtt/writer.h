@@ -1,6 +1,10 @@
 #pragma once
 #include <atomic>
+#include <chrono>
+#include <condition_variable>
 #include <functional>
+#include <mutex>
+#include <set>
 #include <string>
 
 #include "drivers/mqtt/client.h"
@@ -26,6 +30,10 @@ class Writer {
   Writer& operator=(const Writer&) = delete;
 
   void publish(const std::string& topic, const std::string& payload, bool retain = false);
+  /// At QoS 1, and waits for the broker's answer. Threads: one at a time.
+  /// Returns why there was none; empty when there was. What is lost on the way may still be sent by the library.
+  std::string publish_acknowledged(const std::string& topic, const std::string& payload,
+                                   std::chrono::milliseconds patience);
   bool is_connected() const { return connected_; }
 
  private:
@@ -35,6 +43,10 @@ class Writer {
   std::string name_;
   std::function<void(Writer&)> on_connect_;
   std::atomic<bool> connected_{false};
+  std::mutex mutex_;
+  std::condition_variable answered_;
+  bool awaits_ = false;  ///< Guarded by mutex_, as is the next: answers matter.
+  std::set<int> answers_;
   Client client_;
 };
 

@@ -188,11 +188,11 @@ TEST_F(GpioTest, contacts_are_readings_when_they_change) {
 
 TEST_F(GpioTest, relays_are_on_while_an_alert_of_their_severity_stands) {
   start("[[gpio.outputs]]\nline = 5\nseverity = \"high\"\n");
-  gpio->drive({1, 1, 0, 0});
+  gpio->drive({1, 1, 0, 0}, {});
   EXPECT_FALSE(lines->states[0]);
-  gpio->drive({1, 0, 0, 1});
+  gpio->drive({1, 0, 0, 1}, {});
   EXPECT_TRUE(lines->states[0]);
-  gpio->drive({1, 0, 0, 0});
+  gpio->drive({1, 0, 0, 0}, {});
   EXPECT_FALSE(lines->states[0]);
 }
 

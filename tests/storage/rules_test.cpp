@@ -58,6 +58,8 @@ TEST_F(RulesInStore, keeps_all_that_a_rule_says) {
   changed.scope = RuleScope::building, changed.scope_name = "hall", changed.device_ids.clear();
   ASSERT_TRUE(store->put({.rules = {changed}}));
   EXPECT_EQ(as_given(store->rules().at(0)), changed);
+  EXPECT_EQ(as_given(**Reader(store->path()).rule("r1")), changed);
+  EXPECT_FALSE(*Reader(store->path()).rule("r2"));
 }
 
 TEST_F(RulesInStore, archives_a_provisioned_rule_that_left_the_files) {
@@ -95,7 +97,7 @@ TEST_F(RulesInStore, a_changed_alert_keeps_what_is_to_be_told_of_it) {
                           .event = "raised",
                           .due_at = kNoon,
                           .created_at = kNoon};
-  ASSERT_TRUE(store->put({.told = {waiting[0].id}, .deliveries = {delivery}}));
+  ASSERT_TRUE(store->put({.told = waiting, .deliveries = {delivery}}));
   EXPECT_TRUE(store->announcements().empty());
   EXPECT_EQ(store->pending_deliveries(), std::vector{delivery});
   auto sent = delivery;
