@@ -11,11 +11,17 @@ namespace wattd::storage {
 namespace {
 
 constexpr std::uint8_t kVersion = 1;
+constexpr std::uint8_t kBefore = 0x80;
 enum Flags : std::uint8_t { kNumbers = 1, kCovered = 2, kCoverage = 4, kEnergy = 8 };
 
 void write(ByteWriter& out, const CounterReading& reading) {
   out.zigzag_varint(to_unix_us(reading.at));
   out.real(reading.value);
+}
+
+CounterReading read_reading(ByteReader& in) {
+  const auto at = from_unix_us(in.zigzag_varint());
+  return {at, in.real()};
 }
 
 }  // namespace
@@ -54,9 +60,14 @@ void decode_rollup(std::span<const std::uint8_t> bytes, Rollup& rollup) {
 
 std::vector<std::uint8_t> encode_counter(const Counter::State& state) {
   ByteWriter out;
-  out.byte(static_cast<std::uint8_t>(state.accepted ? 1 + state.held.size() : 0));
+  const auto count = state.accepted ? 1 + state.held.size() : 0;
+  out.byte(static_cast<std::uint8_t>(count | (state.before ? kBefore : 0)));
   if (state.accepted) write(out, *state.accepted);
   for (const auto& held : state.held) write(out, held);
+  if (state.before) {
+    write(out, *state.before);
+    out.zigzag_varint(state.since);
+  }
   return std::move(out.bytes());
 }
 
@@ -65,11 +76,14 @@ Counter::State decode_counter(std::span<const std::uint8_t> bytes) {
   try {
     ByteReader in(bytes);
     const auto count = in.byte();
-    for (int i = 0; i < count; ++i) {
-      const auto at = from_unix_us(in.zigzag_varint());
-      const CounterReading reading{at, in.real()};
+    for (int i = 0; i < (count & ~kBefore); ++i) {
+      const auto reading = read_reading(in);
       if (i == 0) state.accepted = reading;
       else state.held.push_back(reading);
+    }
+    if ((count & kBefore) != 0) {
+      state.before = read_reading(in);
+      state.since = in.zigzag_varint();
     }
   } catch (const BadBytes& problem) {
     log::error(fmt::format("the state of a counter is damaged and begins anew: {}", problem.what()));

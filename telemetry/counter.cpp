@@ -9,6 +9,10 @@ namespace {
 
 constexpr double kMilli = 1e6;
 constexpr std::size_t kConvincing = 3;
+// Where nothing is known of a counter: no meter behind a gateway counts faster than 100 MW, and what begins at exactly
+// zero and goes on at more than 1 MW was not counted, but had not been read yet.
+constexpr double kMostAnHour = 100'000, kMostFromZero = 1'000;
+constexpr auto kMayComeBack = std::chrono::hours{24};
 constexpr double kFloatStep = 1.0 / (1 << 23);  // what a meter's float32 cannot tell apart
 
 /// One in the last decimal place that a value shows, down to a millionth.
@@ -45,21 +49,38 @@ double Counter::tolerance(double a, double b) const {
 }
 
 bool Counter::is_believable(const CounterReading& from, double difference, Timestamp to) const {
-  if (rules_.most_an_hour <= 0) return true;
+  const double most = rules_.most_an_hour > 0 ? 2 * rules_.most_an_hour : from.value == 0 ? kMostFromZero : kMostAnHour;
   const double hours = std::chrono::duration<double, std::ratio<3600>>(to - from.at).count();
-  return difference <= 2 * rules_.most_an_hour * hours + tolerance(from.value, from.value + difference);
+  return difference <= most * hours + tolerance(from.value, from.value + difference);
 }
 
 std::vector<Increment> Counter::accept(CounterReading reading, std::int64_t milli, Quality quality) {
   const auto from = state_.accepted->at;
-  state_ = {.accepted = reading, .held = {}};
+  state_.accepted = reading;
+  state_.held.clear();
+  state_.since += milli;
+  if (state_.before && reading.at - state_.before->at > kMayComeBack) state_.before.reset();
+  if (!state_.before) state_.since = 0;
   return {{from, reading.at, milli, quality}};
+}
+
+/// Whether it stands where it stood before what looked like a reset, from one reading to the next.
+bool Counter::comes_back(const CounterReading& reading) const {
+  const auto& before = state_.before;
+  return before && reading.at - before->at <= kMayComeBack && state_.accepted->value <= before->value / 2 &&
+         reading.value >= before->value - tolerance(before->value, reading.value);
 }
 
 std::vector<Increment> Counter::begin_anew(CounterReading first, Quality why) {
   // What it shows now was counted since the reset, if it began at zero; a new meter may have begun anywhere.
-  const bool from_zero = rules_.most_an_hour > 0 && is_believable(*state_.accepted, first.value, first.at);
-  return accept(first, from_zero ? std::max<std::int64_t>(to_milli(first.value), 0) : 0, why | Quality::reset);
+  const auto before = *state_.accepted;
+  const bool from_zero = rules_.most_an_hour > 0 && is_believable(before, first.value, first.at);
+  auto increments = accept(first, from_zero ? std::max<std::int64_t>(to_milli(first.value), 0) : 0, why | Quality::reset);
+  // Where its driver says so, there is nothing to take back.
+  const bool is_sure = has(why, Quality::reset) || first.value >= before.value;
+  state_.before = is_sure ? std::nullopt : std::optional(before);
+  state_.since = is_sure ? 0 : increments.front().milli;
+  return increments;
 }
 
 std::vector<Increment> Counter::take(CounterReading reading, Quality quality) {
@@ -71,6 +92,11 @@ std::vector<Increment> Counter::take(CounterReading reading, Quality quality) {
   const auto& last = *state_.accepted;
   if (reading.at <= last.at) return {};
   if (has(quality, Quality::reset)) return begin_anew(reading, quality);
+  if (comes_back(reading)) {
+    const auto milli = to_milli(reading.value) - to_milli(state_.before->value) - state_.since;
+    state_.before.reset();
+    return accept(reading, std::max<std::int64_t>(milli, 0), Quality::good);
+  }
   const double difference = reading.value - last.value;
   if (rules_.modulus > 0 && last.value >= .9 * rules_.modulus && reading.value <= .1 * rules_.modulus) {
     const double around = reading.value + rules_.modulus - last.value;

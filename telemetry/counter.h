@@ -14,7 +14,8 @@ namespace wattd {
 /// Units: the counter's own (kWh); 0 says that it is not known.
 struct CounterRules {
   double modulus = 0;       ///< Where it begins anew, such as 999999.99 + 0.01; never guessed.
-  double most_an_hour = 0;  ///< Twice this is the most that is believed; from the fuse or the configuration.
+  double most_an_hour = 0;  ///< Twice this is the most that is believed; from the fuse or the configuration. Without it,
+                            ///< what no meter counts.
   double resolution = 0;    ///< Its last digit; else told from the readings themselves.
   bool operator==(const CounterRules&) const = default;
 };
@@ -40,8 +41,9 @@ struct CounterReading {
 };
 
 /// Tells what a counter's readings mean: jitter of its last digit, a blip to zero, a reset, a rollover, a new meter.
-/// Nothing is counted that may not have been: a drop is believed only after three equal or rising readings, and what
-/// a counter shows right after a reset counts only where a limit says that it can have been.
+/// Nothing is counted that may not have been: a drop is believed only after three equal or rising readings, what a
+/// counter shows right after a reset counts only where a limit says that it can have been, and one that comes back to
+/// where it stood before has not been reset.
 /// Source: docs/measurands.md, "Counters".
 class Counter {
  public:
@@ -49,10 +51,13 @@ class Counter {
   struct State {
     std::optional<CounterReading> accepted;
     std::vector<CounterReading> held;  ///< A drop or a jump that is not believed yet; at most two.
+    std::optional<CounterReading> before;  ///< Where it stood before a reset that may not have been one,
+    std::int64_t since = 0;                ///< and what it has counted after it.
     bool operator==(const State&) const = default;
   };
 
-  explicit Counter(CounterRules rules, State state = {}) : rules_(rules), state_(std::move(state)) {}
+  explicit Counter(CounterRules rules) : rules_(rules) {}
+  Counter(CounterRules rules, State state) : rules_(rules), state_(std::move(state)) {}
 
   /// Takes the next reading in order of time.
   /// Shape: the increments that it settled, in order of time, without gaps; none while something is held.
@@ -65,6 +70,7 @@ class Counter {
   double tolerance(double a, double b) const;
   bool is_believable(const CounterReading& from, double difference, Timestamp to) const;
   std::vector<Increment> accept(CounterReading reading, std::int64_t milli, Quality quality);
+  bool comes_back(const CounterReading& reading) const;
   std::vector<Increment> begin_anew(CounterReading first, Quality why);
 
   CounterRules rules_;

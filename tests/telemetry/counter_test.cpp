@@ -65,6 +65,43 @@ TEST(Counter, holds_a_jump_that_the_fuse_would_not_have_let_through) {
   EXPECT_EQ(total(feed(counter, {100.0, 9999.0, 100.5})), 500'000);
 }
 
+TEST(Counter, was_not_reset_where_it_comes_back_to_where_it_stood) {
+  Counter counter({});
+  EXPECT_EQ(total(feed(counter, {100, 0, 0, 0, 100.1, 100.2})), 200'000);
+  Counter slow({});
+  EXPECT_EQ(total(feed(slow, {100, 5, 5, 5.1, 5.1, 101, 102})), 2'000'000) << "what it counted meanwhile is part of it";
+  Counter grows({});
+  std::vector<double> values{100, 0, 0};
+  for (int i = 0; i < 300; ++i) values.push_back(i * 0.5);
+  EXPECT_EQ(total(feed(grows, values)), 149'500'000) << "past where it stood, step by step";
+}
+
+TEST(Counter, books_nothing_for_a_spike_though_no_limit_is_known) {
+  Counter once({}), thrice({});
+  std::vector<Increment> all;
+  int at = 0;
+  for (const double value : {100.0, 65535.0, 100.1, 100.2}) {
+    const auto some = once.take({kNoon + 1s * at++, value});
+    all.insert(all.end(), some.begin(), some.end());
+  }
+  EXPECT_EQ(total(all), 200'000);
+  EXPECT_FALSE(says(all, Quality::reset));
+  EXPECT_LE(total(feed(thrice, {100, 2e6, 2e6, 2e6, 100.1, 100.2, 100.3, 100.4})), 400'000);
+}
+
+TEST(Counter, a_first_zero_of_a_meter_that_is_starting_is_no_beginning) {
+  Counter counter({});
+  EXPECT_EQ(total(feed(counter, {0, 12345.6, 12345.7, 12345.8, 12345.9})), 300'000);
+  Counter fresh({});
+  EXPECT_EQ(total(feed(fresh, {0, 0.1, 0.2, 0.3})), 300'000) << "a new meter counts from there";
+}
+
+TEST(Counter, believes_a_jump_after_a_long_silence) {
+  Counter counter({});
+  (void)counter.take({kNoon, 100});
+  EXPECT_EQ(total(counter.take({kNoon + 24h * 14, 5100})), 5'000'000'000);
+}
+
 TEST(Counter, goes_round_at_its_modulus_alone) {
   Counter known({.modulus = 1'000'000});
   const auto increments = feed(known, {999999.5, 0.5});
