@@ -23,6 +23,8 @@ class Client {
   Result<Json::Value> patch(const std::string& target, const std::string& body) {
     return request("PATCH", target, body);
   }
+  Result<Json::Value> put(const std::string& target, const std::string& body) { return request("PUT", target, body); }
+  Result<Json::Value> remove(const std::string& target) { return request("DELETE", target, {}); }
   /// The body as it came.
   Result<std::string> get_text(const std::string& target);
   /// Calls `line` with every line of an endless answer until it returns false.

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <tuple>
 
 #include "cli/commands.h"
 #include "telemetry/version.h"
@@ -20,8 +21,12 @@ struct Choices {
   std::string device;
   int count = 0;
   Query query;
-  std::string alert_status;
+  std::string status;
+  std::string rule;
+  RuleTest rule_test;
+  SilenceTarget silence;
   std::string alert_id;
+  std::string file;  ///< Or what else is named.
   std::string who;
   int letters = 50;
   std::int64_t letter = 0;
@@ -66,20 +71,88 @@ void add_reading_commands(CLI::App& app, Choices& choices, Action& chosen) {
   query_command->add_option("--limit", choices.query.limit, "At most so many rows, 1 to 10000 (1000)");
 }
 
+void add_rule_commands(CLI::App& app, Choices& choices, Action& chosen) {
+  auto* rules = app.add_subcommand("rules", "What raises alerts");
+  rules->require_subcommand(1)->fallthrough();
+  auto* list = add(*rules, "list", "Every rule", chosen,
+                   [](Context& context, const Choices& c) { return list_rules(context, c.status, c.device); });
+  list->add_option("--status", choices.status, "active, paused or archived");
+  list->add_option("--device", choices.device, "Only those that concern this device");
+  auto* show = add(*rules, "show", "One, as it would stand in a file", chosen,
+                   [](Context& context, const Choices& c) { return show_rule(context, c.rule); });
+  auto* added = add(*rules, "add", "Add the [[rules]] of a file", chosen,
+                    [](Context& context, const Choices& c) { return add_rules(context, c.file, c.who); });
+  added->add_option("file", choices.file, "The file, or - for standard input")->required();
+  auto* edit = add(*rules, "edit", "Change one in your editor", chosen,
+                   [](Context& context, const Choices& c) { return edit_rule(context, c.rule, c.who); });
+  std::vector<CLI::App*> on_one{show, edit};
+  for (const auto& [name, help, status] : {std::tuple{"pause", "Judge by it no more, until it is activated", "paused"},
+                                           std::tuple{"activate", "Judge by it", "active"},
+                                           std::tuple{"archive", "Put it away, with its alerts", "archived"}}) {
+    on_one.push_back(add(*rules, name, help, chosen, [status](Context& context, const Choices& c) {
+      return set_rule_status(context, c.rule, status, c.who);
+    }));
+  }
+  for (auto* command : on_one)
+    command->add_option("rule", choices.rule, "Its name, its id, or the beginning of that")->required();
+  auto* test = add(*rules, "test", "When it would have fired", chosen, [](Context& context, const Choices& c) {
+    auto wanted = c.rule_test;
+    wanted.rule = c.rule;
+    return test_rule(context, wanted);
+  });
+  auto* what = test->add_option_group("what", "The rule")->fallthrough();
+  what->add_option("rule", choices.rule, "One that is there");
+  what->add_option("--file", choices.rule_test.file, "A file with one [[rules]] table, or - for standard input");
+  what->require_option(1);
+  test->add_option("--from", choices.rule_test.from, "RFC 3339, or so long ago: 2h, 7d (1d)");
+  test->add_option("--to", choices.rule_test.to, "Likewise (now)");
+}
+
 void add_alert_commands(CLI::App& app, Choices& choices, Action& chosen) {
-  auto* alerts = add(app, "alerts", "Alerts", chosen,
-                     [](Context& context, const Choices& c) { return list_alerts(context, c.alert_status, c.device); });
-  alerts->add_option("--status", choices.alert_status, "open, acknowledged, resolved or suppressed");
-  alerts->add_option("--device", choices.device, "Only of this device");
+  const auto listed = [](Context& context, const Choices& c) { return list_alerts(context, c.status, c.device); };
+  auto* alerts = add(app, "alerts", "Alerts", chosen, listed);
+  for (auto* command : {alerts, add(*alerts, "list", "The newest first", chosen, listed)}) {
+    command->add_option("--status", choices.status, "open, acknowledged, resolved or suppressed");
+    command->add_option("--device", choices.device, "Only of this device");
+  }
+  auto* show = add(*alerts, "show", "One, with who was told and who did what", chosen,
+                   [](Context& context, const Choices& c) { return show_alert(context, c.alert_id); });
   auto* ack = add(*alerts, "ack", "Acknowledge an alert", chosen, [](Context& context, const Choices& c) {
     return change_alert(context, c.alert_id, "acknowledge", c.who);
   });
-  ack->add_option("alert", choices.alert_id, "Its id")->required();
-  ack->add_option("--by", choices.who, "Who acknowledges it (you)");
   auto* resolve = add(*alerts, "resolve", "Resolve an alert", chosen, [](Context& context, const Choices& c) {
     return change_alert(context, c.alert_id, "resolve", c.who);
   });
-  resolve->add_option("alert", choices.alert_id, "Its id")->required();
+  for (auto* command : {show, ack, resolve})
+    command->add_option("alert", choices.alert_id, "Its id, or the beginning of it")->required();
+  auto* silence = add(*alerts, "silence", "Tell nobody for a while: maintenance", chosen,
+                      [](Context& context, const Choices& c) { return add_silence(context, c.silence, c.who); });
+  silence->add_option("alert", choices.silence.alert, "Of this alert's rule and device");
+  silence->add_option("--device", choices.silence.devices, "Of these devices (all)");
+  silence->add_option("--rule", choices.silence.rules, "By these rules (all)");
+  silence->add_option("--minutes", choices.silence.minutes, "How long (60)")->check(CLI::Range(1, 525'600));
+  silence->add_option("--comment", choices.silence.comment, "Why");
+  for (auto* command : {ack, resolve, silence}) command->add_option("--by", choices.who, "Who does it (you)");
+  add(*alerts, "silences", "Those that have not ended", chosen,
+      [](Context& context, const Choices&) { return list_silences(context); });
+  auto* unsilence = add(*alerts, "unsilence", "End a silence", chosen,
+                        [](Context& context, const Choices& c) { return end_silence(context, c.alert_id, c.who); });
+  unsilence->add_option("silence", choices.alert_id, "Its id")->required();
+}
+
+void add_notify_commands(CLI::App& app, Choices& choices, Action& chosen) {
+  auto* notify = app.add_subcommand("notify", "Who is told of alerts");
+  notify->require_subcommand(1)->fallthrough();
+  add(*notify, "channels", "How they are doing", chosen,
+      [](Context& context, const Choices&) { return list_channels(context); });
+  auto* log = add(*notify, "log", "Every message and what became of it, the newest first", chosen,
+                  [](Context& context, const Choices& c) { return list_notifications(context, c.status, c.letters); });
+  log->add_option("--status", choices.status, "pending, sent, failed or bounced");
+  log->add_option("--limit", choices.letters, "At most so many (50)")->check(CLI::Range(1, 10'000));
+  auto* test = add(*notify, "test", "Send a test message", chosen,
+                   [](Context& context, const Choices& c) { return test_channel(context, c.file, c.device); });
+  test->add_option("channel", choices.file, "Its id")->required();
+  test->add_option("--to", choices.device, "To this recipient alone");
 }
 
 void add_dead_letter_commands(CLI::App& app, Choices& choices, Action& chosen) {
@@ -215,7 +288,9 @@ int run_wattctl(int argc, char** argv) {
   auto* json = app.add_flag("--json", choices.json, "Answer in JSON");
   app.add_flag("--csv", choices.csv, "Answer in CSV")->excludes(json);
   add_reading_commands(app, choices, chosen);
+  add_rule_commands(app, choices, chosen);
   add_alert_commands(app, choices, chosen);
+  add_notify_commands(app, choices, chosen);
   add_dead_letter_commands(app, choices, chosen);
   auto* sync = app.add_subcommand("sync", "What goes upstream");
   sync->require_subcommand(1)->fallthrough();

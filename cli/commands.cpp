@@ -1,4 +1,4 @@
-#include "cli/commands.h"
+#include "cli/answer.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -22,37 +22,6 @@ std::string left_out_of(const Json::Value& meter) {
 }
 
 using namespace std::chrono_literals;
-
-/// Prints what was asked for as JSON, or lets `print` lay it out.
-template <class Print>
-int answer(Context& context, const Result<Json::Value>& result, Print print) {
-  if (!result) return complain(result.error());
-  if (context.format == Format::json) {
-    print_json((*result)["data"]);
-    return 0;
-  }
-  print((*result)["data"]);
-  return 0;
-}
-
-void print_table(Context& context, const Table& table, const char* when_empty) {
-  if (context.format == Format::csv) return table.print_csv();
-  table.empty() ? fmt::print("{}\n", when_empty) : table.print();
-}
-
-/// "15m", "2h" or "3d" ago, or the RFC 3339 text itself.
-std::string start_of(const std::string& text) {
-  char* unit = nullptr;
-  const long count = std::strtol(text.c_str(), &unit, 10);
-  const std::string_view name(unit);
-  const auto each = name == "s"                    ? 1s
-                    : name == "m" || name == "min" ? 60s
-                    : name == "h"                  ? 3600s
-                    : name == "d"                  ? 86400s
-                                                   : 0s;
-  if (each == 0s || count <= 0) return text;
-  return format_iso8601(SystemClock().now() - each * count);
-}
 
 std::string state_of(const Json::Value& error, bool good, const std::string& text) {
   return good ? text : "FAILING: " + cell(error);
@@ -130,6 +99,24 @@ Result<Json::Value> all_dead_letters(Context& context, int limit) {
 
 }  // namespace
 
+void print_table(Context& context, const Table& table, const char* when_empty) {
+  if (context.format == Format::csv) return table.print_csv();
+  table.empty() ? fmt::print("{}\n", when_empty) : table.print();
+}
+
+std::string start_of(const std::string& text) {
+  char* unit = nullptr;
+  const long count = std::strtol(text.c_str(), &unit, 10);
+  const std::string_view name(unit);
+  const auto each = name == "s"                    ? 1s
+                    : name == "m" || name == "min" ? 60s
+                    : name == "h"                  ? 3600s
+                    : name == "d"                  ? 86400s
+                                                   : 0s;
+  if (each == 0s || count <= 0) return text;
+  return format_iso8601(SystemClock().now() - each * count);
+}
+
 int complain(const Error& error) {
   fmt::print(stderr, "wattctl: {}\n", error.message);
   return 1;
@@ -205,28 +192,6 @@ int query(Context& context, const Query& query) {
       table.add(std::move(row));
     }
     print_table(context, table, "There is nothing in this range.");
-  });
-}
-
-int list_alerts(Context& context, const std::string& status, const std::string& device) {
-  const auto target =
-      fmt::format("/api/v1/alerts?page_size=1000&status={}&device_id={}", escaped(status), escaped(device));
-  return answer(context, context.client.get(target), [&](const Json::Value& alerts) {
-    Table table({"ALERT", "STATUS", "SEVERITY", "DEVICE", "SINCE", "COUNT", "LAST", "MESSAGE"});
-    for (const auto& alert : alerts) {
-      table.add({cell(alert["alert_id"]), cell(alert["status"]), cell(alert["severity"]), cell(alert["device_id"]),
-                 cell(alert["created_at"]), cell(alert["count"]), cell(alert["last_value"]), cell(alert["message"])});
-    }
-    print_table(context, table, "There is no such alert.");
-  });
-}
-
-int change_alert(Context& context, const std::string& id, const std::string& verb, const std::string& who) {
-  Json::Value body;
-  body["acknowledged_by"] = who;
-  const auto target = fmt::format("/api/v1/alerts/{}/{}", escaped(id), verb);
-  return answer(context, context.client.patch(target, body.toStyledString()), [](const Json::Value& alert) {
-    fmt::print("{} is {}\n", cell(alert["alert_id"]), cell(alert["status"]));
   });
 }
 

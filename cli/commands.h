@@ -32,8 +32,36 @@ struct Query {
 };
 int query(Context& context, const Query& query);
 
+// Rules are named by id, the beginning of it, or name; alerts by id or its beginning.
+int list_rules(Context& context, const std::string& status, const std::string& device);
+int show_rule(Context& context, const std::string& rule);
+/// From a file of [[rules]] tables; `-` is standard input.
+int add_rules(Context& context, const std::string& path, const std::string& who);
+int edit_rule(Context& context, const std::string& rule, const std::string& who);
+int set_rule_status(Context& context, const std::string& rule, const std::string& status, const std::string& who);
+/// A rule that is there, or one in a file, and the time to lead through it.
+struct RuleTest {
+  std::string rule, file;
+  std::string from = "1d", to;  ///< RFC 3339, or so long ago.
+};
+int test_rule(Context& context, const RuleTest& test);
+
 int list_alerts(Context& context, const std::string& status, const std::string& device);
-int change_alert(Context& context, const std::string& id, const std::string& verb, const std::string& who);
+int show_alert(Context& context, const std::string& alert);
+int change_alert(Context& context, const std::string& alert, const std::string& verb, const std::string& who);
+/// Of what nobody is told for a while; an alert stands for its rule on its device.
+struct SilenceTarget {
+  std::string alert, comment;
+  std::vector<std::string> devices, rules;
+  int minutes = 60;
+};
+int add_silence(Context& context, const SilenceTarget& target, const std::string& who);
+int list_silences(Context& context);
+int end_silence(Context& context, const std::string& id, const std::string& who);
+
+int list_channels(Context& context);
+int list_notifications(Context& context, const std::string& status, int limit);
+int test_channel(Context& context, const std::string& channel, const std::string& recipient);
 int list_dead_letters(Context& context, int limit);
 int show_dead_letter(Context& context, std::int64_t id);
 int replay_dead_letters(Context& context, const std::vector<std::int64_t>& ids, bool all);

@@ -329,3 +329,43 @@ def test_rules_over_the_api(plant, broker, meter):
         if status != 201:
             break
     assert status == 409 and "at most 100 are allowed" in document["error"]["message"] and number == 99
+
+
+def test_rules_alerts_and_channels_from_the_shell(plant, broker, meter, provider, monkeypatch):
+    receiver = provider()
+    gateway = Gateway(plant, mqtt_config(broker) + webhook(receiver) + rule("Filed"))
+    gateway.wait_connected()
+    file = plant.directory / "rules.toml"
+    file.write_text(rule("Hot", more='cooldown = "0s"\n') + rule("Wet", more='for = "5min"\nhours = "Mon-Fri 07:00-18:00"\n').replace("temperature", "humidity"))
+    assert gateway.ctl("rules", "add", file).stdout.count(" is active") == 2
+    listed = gateway.ctl("rules", "list").stdout
+    assert "temperature > 50" in listed and "wattd.toml:" in listed and "built in" in listed
+    shown = gateway.ctl("rules", "show", "Wet").stdout
+    assert 'for = "5min"' in shown and 'hours = "Mon,Tue,Wed,Thu,Fri 07:00-18:00"' in shown
+    monkeypatch.setenv("EDITOR", "sed -i s/50/55/")
+    monkeypatch.delenv("VISUAL", raising=False)
+    assert "is changed" in gateway.ctl("rules", "edit", "Hot").stdout
+    assert gateway.ctl_json("rules", "show", "Hot")["threshold"] == 55
+    refused = gateway.ctl("rules", "edit", "Filed", check=False)
+    assert refused.returncode == 1 and "wattd.toml:" in refused.stderr
+    assert "is paused" in gateway.ctl("rules", "pause", "Wet").stdout
+    for temperature in (40, 52, 60, 40):
+        meter.say(temperature=temperature)
+    gateway.wait_committed(4)
+    tested = gateway.ctl("rules", "test", "Hot").stdout
+    assert "temperature is 60.00" in tested and "4 readings" in tested and "1 alerts, 1 of them told" in tested
+    assert "would not have fired" in gateway.ctl("rules", "test", "Hot", "--from", "2020-01-01T00:00:00Z", "--to", "2020-01-02T00:00:00Z").stdout
+    meter.say(temperature=70)
+    alert = wait_until(lambda: [one for one in gateway.ctl_json("alerts", "list", "--status", "open") if "Hot" in one["message"]], what="it is hot")[0]
+    short = alert["alert_id"][:8]
+    assert "is acknowledged" in gateway.ctl("alerts", "ack", short, "--by", "anna").stdout
+    told = wait_until(lambda: (text := gateway.ctl("alerts", "show", short).stdout) and "sent" in text and text, what="it is told")
+    assert "anna acknowledged" in told and "acknowledged_by anna" in " ".join(told.split())
+    assert "nobody is told until" in gateway.ctl("alerts", "silence", short, "--minutes", 5, "--comment", "repair").stdout
+    assert "repair" in gateway.ctl("alerts", "silences").stdout
+    assert "is resolved" in gateway.ctl("alerts", "resolve", short).stdout
+    assert "/alerts: 200" in gateway.ctl("notify", "test", "hook").stdout
+    assert "This is a test of the channel hook" in receiver.documents()[-1]["text"]
+    nobody = gateway.ctl("notify", "test", "fax", check=False)
+    assert nobody.returncode == 1 and "[[channels]]" in nobody.stderr
+    assert "hook" in gateway.ctl("notify", "channels").stdout and "raised" in gateway.ctl("notify", "log").stdout
