@@ -48,7 +48,7 @@ Result<std::vector<int>> units_in(const std::string& text) {
 /// Another master on a serial line would be disturbed, and would disturb us.
 Result<void> require_silence(const Address& address) {
   const auto port = serial_port(address);
-  if (auto opened = port->open(); !opened) return opened;
+  if (const auto opened = port->open(); !opened) return std::unexpected(opened.error());
   fmt::print(stderr, "listening for {} s whether another master works on {}\n", kListen.count(), address.device);
   const auto bytes = port->read(std::chrono::steady_clock::now() + kListen);
   if (!bytes) return std::unexpected(bytes.error());

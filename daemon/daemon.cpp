@@ -10,6 +10,7 @@
 namespace wattd::daemon {
 namespace {
 
+constexpr std::chrono::hours kLately{24};
 constexpr std::chrono::seconds kBetweenLooks{10};  // at what the gateway says of itself
 
 /// Says which changes a reload cannot make.
@@ -136,6 +137,27 @@ void Daemon::start_links() {
   });
 }
 
+namespace {
+
+/// A total only grows: the highest of late is the last, though a clock that was put back may have stamped it with an
+/// earlier time than one before. Errors: throws std::runtime_error.
+std::int64_t last_pulses(storage::Reader& reader, const std::string& device, Timestamp now) {
+  const auto latest = reader.latest(device);
+  if (!latest) throw std::runtime_error(latest.error().message);
+  const auto newest = std::ranges::find(*latest, "pulses", [](const auto& one) { return one.series.field; });
+  if (newest == latest->end()) return 0;
+  double most = as_number(newest->sample.value).value_or(0);
+  const auto from = std::min(now, newest->sample.at) - kLately;
+  const auto seen = reader.visit(device, {"pulses"}, {from, storage::kAlways.to}, [&](const Reading& stored) {
+    if (!stored.fields.empty()) most = std::max(most, as_number(stored.fields.front().value).value_or(0));
+    return true;
+  });
+  if (!seen) throw std::runtime_error(seen.error().message);
+  return static_cast<std::int64_t>(most);
+}
+
+}  // namespace
+
 /// Where pulse counters stood when they were last stored; those that have counted since start are known.
 void Daemon::recall_pulses() {
   std::optional<storage::Reader> reader;
@@ -143,11 +165,7 @@ void Daemon::recall_pulses() {
     for (const auto& pulse : chip.pulses) {
       if (pulses_->knows(pulse.device)) continue;
       if (!reader) reader.emplace(store_.path(), store_.vault());
-      const auto latest = reader->latest(pulse.device);
-      if (!latest) throw std::runtime_error(latest.error().message);
-      const auto total = std::ranges::find(*latest, "pulses", [](const auto& one) { return one.series.field; });
-      const auto number = total == latest->end() ? std::nullopt : as_number(total->sample.value);
-      pulses_->begin(pulse.device, static_cast<std::int64_t>(number.value_or(0)));
+      pulses_->begin(pulse.device, last_pulses(*reader, pulse.device, clock_.now()));
     }
   }
 }

@@ -127,6 +127,21 @@ void add_device(Settings& settings, Device device) {
   devices.push_back(std::move(device));
 }
 
+/// Two counters in one series would look like one that is reset all the time.
+void require_no_register(const config::Table& root, const Settings& settings, const drivers::gpio::PulseConfig& pulse) {
+  for (const auto& bus : settings.buses) {
+    for (const auto& meter : bus.meters) {
+      const bool is_read = meter.device_id == pulse.device &&
+                           std::ranges::find(meter.profile.registers, pulse.measurand,
+                                             &drivers::modbus::Register::measurand) != meter.profile.registers.end();
+      if (is_read)
+        root.fail("gpio", fmt::format("expected another device than {:?} for the pulses, or another field: {} is read "
+                                      "from that meter already",
+                                      pulse.device, pulse.measurand));
+    }
+  }
+}
+
 /// What stands behind pulses and contacts is a device, too.
 void add_contacts(const config::Table& root, Settings& settings) {
   std::set<std::string> counted;
@@ -134,6 +149,7 @@ void add_contacts(const config::Table& root, Settings& settings) {
     for (const auto& pulse : chip.pulses) {
       if (!counted.insert(pulse.device).second)
         root.fail("gpio", fmt::format("expected one pulse output a device; {:?} has two", pulse.device));
+      require_no_register(root, settings, pulse);
       add_device(settings, {.id = pulse.device, .type = "pulse_meter"});
     }
     for (const auto& input : chip.inputs) add_device(settings, {.id = input.device, .type = "contact"});

@@ -104,14 +104,9 @@ void AdjustedCounters::recall(const Reading& stored) {
     const auto total = adjusted == nullptr ? std::nullopt : as_number(adjusted->value);
     const bool is_exact = total && !has(adjusted->quality, Quality::substituted);
     if (is_exact || (total && !known.total)) {
-      auto state = known.counter.state();
-      // A reset is remembered with where the counter stood before it: it may come back to that.
-      if (state.accepted && has(adjusted->quality, Quality::reset) && !has(raw.quality, Quality::reset))
-        state.before = state.accepted, state.since = 0;
-      if (state.before && known.total) state.since += to_milli(*total) - *known.total;
-      state.accepted = CounterReading{stored.at, *value};
-      state.held.clear();
-      known.counter.go_on(std::move(state));
+      const auto counted = to_milli(*total) - known.total.value_or(to_milli(*total));
+      if (has(raw.quality, Quality::reset)) known.counter.go_on({.accepted = CounterReading{stored.at, *value}});
+      else known.counter.recall({stored.at, *value}, counted, adjusted->quality);
       known.total = to_milli(*total);
       device.is_recalled = device.is_recalled || is_exact;
     } else if (known.total) {

@@ -71,11 +71,24 @@ bool Counter::comes_back(const CounterReading& reading) const {
          reading.value >= before->value - tolerance(before->value, reading.value);
 }
 
+void Counter::recall(CounterReading reading, std::int64_t milli, Quality quality) {
+  auto& [accepted, held, before, since] = state_;
+  if (before && comes_back(reading)) before.reset();
+  else if (accepted && has(quality, Quality::reset))
+    before = reading.value < accepted->value ? accepted : std::nullopt, since = milli;
+  else since += milli;
+  accepted = reading;
+  held.clear();
+  if (before && reading.at - before->at > kMayComeBack) before.reset();
+  if (!before) since = 0;
+}
+
 std::vector<Increment> Counter::begin_anew(CounterReading first, Quality why) {
   // What it shows now was counted since the reset, if it began at zero; a new meter may have begun anywhere.
   const auto before = *state_.accepted;
   const bool from_zero = rules_.most_an_hour > 0 && is_believable(before, first.value, first.at);
-  auto increments = accept(first, from_zero ? std::max<std::int64_t>(to_milli(first.value), 0) : 0, why | Quality::reset);
+  auto increments =
+      accept(first, from_zero ? std::max<std::int64_t>(to_milli(first.value), 0) : 0, why | Quality::reset);
   // Where its driver says so, there is nothing to take back.
   const bool is_sure = has(why, Quality::reset) || first.value >= before.value;
   state_.before = is_sure ? std::nullopt : std::optional(before);

@@ -14,8 +14,8 @@ namespace wattd {
 /// Units: the counter's own (kWh); 0 says that it is not known.
 struct CounterRules {
   double modulus = 0;       ///< Where it begins anew, such as 999999.99 + 0.01; never guessed.
-  double most_an_hour = 0;  ///< Twice this is the most that is believed; from the fuse or the configuration. Without it,
-                            ///< what no meter counts.
+  double most_an_hour = 0;  ///< Twice this is the most that is believed; from the fuse or the configuration. Without
+                            ///< it, what no meter counts.
   double resolution = 0;    ///< Its last digit; else told from the readings themselves.
   bool operator==(const CounterRules&) const = default;
 };
@@ -50,7 +50,7 @@ class Counter {
   /// Where a counter stands, so that it can go on later.
   struct State {
     std::optional<CounterReading> accepted;
-    std::vector<CounterReading> held;  ///< A drop or a jump that is not believed yet; at most two.
+    std::vector<CounterReading> held;      ///< A drop or a jump that is not believed yet; at most two.
     std::optional<CounterReading> before;  ///< Where it stood before a reset that may not have been one,
     std::int64_t since = 0;                ///< and what it has counted after it.
     bool operator==(const State&) const = default;
@@ -63,6 +63,8 @@ class Counter {
   /// Shape: the increments that it settled, in order of time, without gaps; none while something is held.
   std::vector<Increment> take(CounterReading reading, Quality quality = Quality::good);
   const State& state() const { return state_; }
+  /// Takes note of a reading that was taken before, with what it had settled.
+  void recall(CounterReading reading, std::int64_t milli, Quality quality);
   /// Takes up where a counter stood.
   void go_on(State state) { state_ = std::move(state); }
 

@@ -57,7 +57,8 @@ PulseConfig parse_pulse(const config::Table& table) {
 InputConfig parse_input(const config::Table& table) {
   InputConfig input{.device = parse_device(table)};
   input.field = table.text("field", input.field);
-  if (input.field.empty()) table.fail("field", "expected a name");
+  if (input.field.empty() || input.field == "timestamp" || input.field == "device_id")
+    table.fail("field", "expected a name other than timestamp and device_id");
   input.line = parse_line(table, false);
   input.debounce = parse_debounce(table);
   table.reject_unknown_keys();

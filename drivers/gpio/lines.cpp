@@ -85,8 +85,9 @@ class KernelLines final : public Lines {
 
   Result<void> set(std::size_t line, bool active) override {
     const std::scoped_lock lock(mutex_);
-    if (!handle_ || ::gpiod_line_set_value(lines_[line], active ? 1 : 0) != 0) return failed("cannot be written");
-    return {};
+    if (handle_ && ::gpiod_line_set_value(lines_[line], active ? 1 : 0) == 0) return {};
+    // Its lines are waited for on another thread, which opens it anew: closing it here would take them from under it.
+    return fail(ErrorKind::retry, fmt::format("GPIO chip {} cannot be written: {}", chip_, std::strerror(errno)));
   }
 
  private:

@@ -17,7 +17,9 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto kForget = 24h;  // what a meter has refused is asked for again
-constexpr int kRefusals = 3;   // of a row alone, before it is taken for one that the meter does not have
+constexpr int kRefusals = 3;   // of a row alone, before it is taken for one that the meter does not have,
+constexpr auto kApart = 30s;   // counted no sooner than this after one another: a meter that starts refuses for a while
+constexpr auto kAskAnew = 1h;  // at least, between two times that it is asked for everything because it was silent
 constexpr int kMute = 3;       // times in a row without an answer while others got theirs, before a request is asked
 constexpr int kMuteTurns = 8;  // in one turn of so many
 
@@ -133,9 +135,21 @@ void Bus::forget_refusals(Instant now) {
   for (std::size_t meter = 0; meter < learnt_.size(); ++meter) {
     auto& learnt = learnt_[meter];
     if (now < learnt.forget_at) continue;
-    learnt = {.base = learnt.base, .line = {.baud = learnt.line.baud}, .forget_at = now + kForget};
+    learnt = {.base = learnt.base,
+              .base_opening = learnt.base_opening,
+              .line = {.baud = learnt.line.baud},
+              .asked_anew_at = learnt.asked_anew_at,
+              .forget_at = now + kForget};
     make_plan(meter);
   }
+}
+
+/// A meter that comes back is asked for everything: it may be another one, or have refused because it was starting.
+void Bus::ask_anew(std::size_t meter, Instant now) {
+  auto& learnt = learnt_[meter];
+  if (learnt.line.holes.empty() || (learnt.asked_anew_at && now - *learnt.asked_anew_at < kAskAnew)) return;
+  learnt.asked_anew_at = now;
+  learnt.forget_at = now;
 }
 
 Instant Bus::step(Instant now) {
@@ -196,8 +210,14 @@ void Bus::turn(const Schedule::Turn& turn, Instant now) {
   const auto outcome = poll(turn, now);
   const auto ended = clock_.monotonic();
   switch (outcome) {
-    case Outcome::heard: schedule_.heard(turn, ended - now, ended); break;
-    case Outcome::silent: schedule_.silent(turn, ended - now, ended); break;
+    case Outcome::heard:
+      if (schedule_.is_silent(turn.meter)) ask_anew(turn.meter, ended);
+      schedule_.heard(turn, ended - now, ended);
+      break;
+    case Outcome::silent:
+      learnt_[turn.meter].base.reset();
+      schedule_.silent(turn, ended - now, ended);
+      break;
     case Outcome::nothing: schedule_.skipped(turn, ended); break;
   }
   const auto timeout = patience_[turn.meter].timeout();
@@ -221,7 +241,7 @@ Bus::Outcome Bus::poll(const Schedule::Turn& turn, Instant now) {
   refusal_.clear();
   auto outcome = find_base(turn.meter);
   if (outcome) outcome = read_all(turn, reading);
-  learn_refusals(turn.meter, !reading.fields.empty());
+  learn_refusals(turn.meter, !reading.fields.empty(), now);
   if (learnt.has_news) {
     learnt.since = clock_.now();
     make_plan(turn.meter);
@@ -284,14 +304,17 @@ Result<void> Bus::read_all(const Schedule::Turn& turn, Reading& reading) {
   return {};
 }
 
-/// Where a SunSpec meter's model begins is asked once; what it says stays true until the program starts again.
+/// Where a SunSpec meter's model begins is asked once a connection, and again after a silence: it may have got new
+/// firmware, or be another one.
 Result<void> Bus::find_base(std::size_t meter) {
   auto& known = learnt_[meter].base;
-  if (known) return {};
+  if (known && learnt_[meter].base_opening == link_->openings()) return {};
+  known.reset();
   link_->set_timeout(config_.address.timeout);  // not what the meter before needs
   const auto base = base_of(*link_, config_.meters[meter].unit, config_.meters[meter].profile);
   if (!base) return std::unexpected(base.error());
   known = *base;
+  learnt_[meter].base_opening = link_->openings();
   return {};
 }
 
@@ -315,6 +338,10 @@ Result<void> Bus::read(std::size_t meter, const Request& request, Reading& readi
     return read(meter, request, reading);
   }
   if (!words) return std::unexpected(words.error());
+  if (link_->openings() != learnt.base_opening && !config_.meters[meter].profile.sunspec.empty()) {
+    learnt.base.reset();
+    return fail(ErrorKind::retry, "the connection is a new one: where its models begin is asked first");
+  }
   for (const auto* row : request.rows) {
     learnt.refusals.erase(row);
     auto value = value_in(*row, request, *words);
@@ -326,11 +353,14 @@ Result<void> Bus::read(std::size_t meter, const Request& request, Reading& readi
 
 /// Rows that were refused by themselves are left out once that happened often enough not to be an accident, and while
 /// others were answered: a meter that is starting may refuse all.
-void Bus::learn_refusals(std::size_t meter, bool others_answered) {
+void Bus::learn_refusals(std::size_t meter, bool others_answered, Instant now) {
   if (!others_answered) return;
   auto& learnt = learnt_[meter];
   for (const auto* row : refused_) {
-    if (++learnt.refusals[row] < kRefusals) continue;
+    auto& [count, counted_at] = learnt.refusals[row];
+    if (count > 0 && now - counted_at < kApart) continue;
+    counted_at = now;
+    if (++count < kRefusals) continue;
     learnt.line.holes.push_back({row->function, row->first(), row->end()});
     learnt.has_news = true;
     const auto& id = config_.meters[meter].device_id;

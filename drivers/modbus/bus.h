@@ -104,7 +104,8 @@ class Bus {
   Result<void> find_base(std::size_t meter);
   Result<void> read_halves(std::size_t meter, const Request& request, Reading& reading, const Error& refusal);
   Result<void> read_all(const Schedule::Turn& turn, Reading& reading);
-  void learn_refusals(std::size_t meter, bool others_answered);
+  void learn_refusals(std::size_t meter, bool others_answered, Instant now);
+  void ask_anew(std::size_t meter, Instant now);
   void make_plan(std::size_t meter);
   void forget_refusals(Instant now);
   void recall(Instant now);
@@ -118,10 +119,13 @@ class Bus {
   std::vector<Plans> plans_;
   /// What a meter has taught us.
   struct Learnt {
-    std::optional<int> base;                  ///< What is added to its addresses; unknown before it was asked.
-    Line line;                                ///< What it refuses.
-    bool is_strict = false;                   ///< It refuses registers that nobody asked for.
-    std::map<const Register*, int> refusals;  ///< Of rows that were asked alone.
+    std::optional<int> base;  ///< What is added to its addresses; unknown before it was asked.
+    int base_opening = 0;     ///< Of the line, when it was.
+    Line line;                ///< What it refuses.
+    bool is_strict = false;   ///< It refuses registers that nobody asked for.
+    /// Of rows that were asked alone: how often, and when it was counted last.
+    std::map<const Register*, std::pair<int, Instant>> refusals;
+    std::optional<Instant> asked_anew_at;     ///< When what it refused was last forgotten, because it had been silent.
     std::map<std::pair<int, int>, int> mute;  ///< Requests, by function and address, that went unanswered: how often.
     std::string unanswered;                   ///< What was said of the latest of them.
     int turns = 0;                            ///< That it had.

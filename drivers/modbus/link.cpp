@@ -44,7 +44,9 @@ class FramedLink final : public Link {
 
   Result<std::vector<std::uint16_t>> read(int unit, int function, int address, int count) override {
     const ReadRequest request{unit, function, address, count};
-    if (auto opened = port_->open(); !opened) return std::unexpected(opened.error());
+    const auto opened = port_->open();
+    if (!opened) return std::unexpected(opened.error());
+    openings_ += *opened;
     if (free_at(request) > clock_.monotonic())
       return fail(ErrorKind::retry, describe(request, "late answers to something else may still come"));
     rest_before(unit);
@@ -52,6 +54,7 @@ class FramedLink final : public Link {
     return exchange(request);
   }
 
+  int openings() const override { return openings_; }
   void set_timeout(std::chrono::milliseconds timeout) override { timeout_ = timeout; }
   Instant::duration lateness(int unit) const override {
     const auto late = late_.find(unit);
@@ -198,6 +201,7 @@ class FramedLink final : public Link {
   std::unique_ptr<Port> port_;
   const Clock& clock_;
   std::chrono::milliseconds timeout_;
+  int openings_ = 0;
   std::uint16_t transaction_ = kFirstTransaction;
   int last_unit_ = 0;
   Instant last_byte_{};

@@ -41,6 +41,8 @@ class Link {
   virtual Instant free_at(const ReadRequest& /*request*/) const { return {}; }
   /// How long the first byte of the next answers may take; at first what the address says.
   virtual void set_timeout(std::chrono::milliseconds /*timeout*/) {}
+  /// How often the line was opened: behind a new connection there may be another device.
+  virtual int openings() const { return 0; }
   /// How late a unit's latest answer was that came after it had been given up, counted from its request; 0 for none of
   /// late.
   virtual Instant::duration lateness(int /*unit*/) const { return {}; }

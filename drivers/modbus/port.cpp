@@ -104,8 +104,8 @@ class SerialPort final : public Descriptor {
  public:
   using Descriptor::Descriptor;
 
-  Result<void> open() override {
-    if (fd_ >= 0) return {};
+  Result<bool> open() override {
+    if (fd_ >= 0) return false;
     fd_ = ::open(address_.device.c_str(), O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
     if (fd_ < 0) return lost("opened");
     termios line{};
@@ -123,7 +123,7 @@ class SerialPort final : public Descriptor {
     if (::tcsetattr(fd_, TCSANOW, &line) != 0) return lost("set to these parameters");
     if (::ioctl(fd_, TIOCEXCL) != 0) return lost("taken for this program alone");  // a second master would break both
     ::tcflush(fd_, TCIOFLUSH);
-    return {};
+    return true;
   }
 };
 
@@ -131,8 +131,8 @@ class TcpPort final : public Descriptor {
  public:
   using Descriptor::Descriptor;
 
-  Result<void> open() override {
-    if (fd_ >= 0) return {};
+  Result<bool> open() override {
+    if (fd_ >= 0) return false;
     const addrinfo hints{.ai_flags = AI_ADDRCONFIG, .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
     addrinfo* found = nullptr;
     const int problem = ::getaddrinfo(address_.host.c_str(), std::to_string(address_.port).c_str(), &hints, &found);
@@ -142,9 +142,10 @@ class TcpPort final : public Descriptor {
     Result<void> outcome{};
     for (const auto* one = all.get(); one != nullptr; one = one->ai_next) {
       outcome = connect(*one);
-      if (outcome) return outcome;
+      if (outcome) return true;
     }
-    return outcome;
+    if (!outcome) return std::unexpected(outcome.error());
+    return fail(ErrorKind::retry, address_.host + " has no address");
   }
 
  private:

@@ -16,8 +16,9 @@ namespace wattd::drivers::modbus {
 class Port {
  public:
   virtual ~Port() = default;
-  /// Opens it unless it is open. Errors: also permanent, for settings that the device does not take.
-  virtual Result<void> open() = 0;
+  /// Opens it unless it is open; true when it was not. Errors: also permanent, for settings that the device does not
+  /// take.
+  virtual Result<bool> open() = 0;
   virtual void close() = 0;
   virtual Result<void> write(std::span<const std::uint8_t> bytes) = 0;
   /// Waits for bytes, no longer than until an instant; none when nothing came.

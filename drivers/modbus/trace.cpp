@@ -18,7 +18,7 @@ class TracedPort final : public Port {
   TracedPort(std::unique_ptr<Port> port, std::shared_ptr<Trace> trace, const Clock& clock)
       : port_(std::move(port)), trace_(std::move(trace)), clock_(clock) {}
 
-  Result<void> open() override { return port_->open(); }
+  Result<bool> open() override { return port_->open(); }
   void close() override { port_->close(); }
   Result<void> write(std::span<const std::uint8_t> bytes) override {
     trace_->note(true, bytes, clock_.now(), clock_.monotonic());

@@ -5,6 +5,7 @@
 #include "drivers/mqtt/dialect.h"
 #include "drivers/mqtt/json_fields.h"
 #include "drivers/mqtt/levels.h"
+#include "telemetry/measurand.h"
 
 namespace wattd::drivers::mqtt {
 namespace {
@@ -43,9 +44,17 @@ class Mapped final : public Dialect {
     for (const auto& field : mapping_.fields) {
       simdjson::dom::element element;
       if (root.at_pointer(field.pointer).get(element) != simdjson::SUCCESS || element.is_null()) continue;
-      if (const auto number = number_in(element))
-        fields.leaf(filled(field.name, topic), *number * field.scale + field.offset);
-      else fields.add({}, filled(field.name, topic), element);
+      auto number = number_in(element);
+      // Many a publisher writes its numbers in quotes.
+      if (std::string_view text; !number && element.get(text) == simdjson::SUCCESS) number = number_in(text);
+      const auto name = filled(field.name, topic);
+      if (number) {
+        fields.leaf(name, *number * field.scale + field.offset);
+      } else if (field.scale != 1 || field.offset != 0 || find_measurand(name)) {
+        throw BadPayload{fmt::format("{} at {} is no number", name, field.pointer)};
+      } else {
+        fields.add({}, name, element);
+      }
     }
     if (decoded.reading.fields.empty())
       throw BadPayload{fmt::format("none of the mapped values is there; the first is expected at {}",

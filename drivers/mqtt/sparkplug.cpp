@@ -186,6 +186,11 @@ class Sparkplug final : public Dialect {
     sparkplug::Payload message;
     if (payload.size() > kMaxPayload || !message.ParseFromArray(payload.data(), static_cast<int>(payload.size())))
       return fail(ErrorKind::permanent, "the payload is no Sparkplug B payload");
+    // What is packed into `body` is not read; it must not be taken for a message without metrics.
+    if (message.has_body())
+      return fail(ErrorKind::permanent,
+                  fmt::format("the payload is packed ({}); set the edge node to send it uncompressed",
+                              message.uuid().empty() ? "without saying how" : message.uuid()));
     if (static_cast<std::size_t>(message.metrics_size()) > kMaxMetrics)
       return fail(ErrorKind::permanent, fmt::format("there are more than {} metrics", kMaxMetrics));
     const auto name = place.node_name();

@@ -62,7 +62,11 @@ class WirenBoard final : public Dialect {
       Flattener fields(decoded.reading.fields);
       if (!simdjson::validate_utf8(payload.data(), payload.size())) throw BadPayload{"the payload is not UTF-8"};
       const auto number = number_in(payload);
-      fields.leaf(field_of(levels[4]), number ? Value(*number) : Value(std::string(payload)));
+      const auto field = field_of(levels[4]);
+      // "nan" or "error" where a meter did not answer: no energy, and no text either.
+      if (!number && field != levels[4])
+        throw BadPayload{fmt::format("{} is {:?}; expected a number", field, payload.substr(0, 40))};
+      fields.leaf(field, number ? Value(*number) : Value(std::string(payload)));
     } catch (const BadPayload& problem) {
       return fail(ErrorKind::permanent, problem.why);
     }

@@ -90,7 +90,9 @@ TEST_F(BusTest, polls_each_meter_once_a_period) {
 
 TEST_F(BusTest, learns_what_a_meter_refuses_and_asks_again_after_a_day) {
   link->holes = {1};
-  for (int second = 0; second < 5; ++second) turn(), clock.advance(1s);
+  for (int second = 0; second < 20; ++second) turn(), clock.advance(1s);
+  EXPECT_TRUE(bus.health().meters[0].left_out.empty()) << "a meter that starts may refuse for a while";
+  for (int second = 0; second < 60; ++second) turn(), clock.advance(1s);
   link->requests.clear();
   turn();
   EXPECT_EQ(link->requests.size(), 4u) << "two meters, each in two pieces around the hole, and no refusal any more";
@@ -137,8 +139,21 @@ TEST_F(BusTest, forgets_refusals_that_were_accidents) {
   }
   EXPECT_TRUE(bus.health().meters[0].left_out.empty());
   link->holes = {1};
-  for (int second = 0; second < 5; ++second) turn(), clock.advance(1s);
+  for (int second = 0; second < 70; ++second) turn(), clock.advance(1s);
   EXPECT_EQ(bus.health().meters[0].left_out, (std::vector<std::string>{"power_l2"}));
+}
+
+TEST_F(BusTest, asks_a_meter_that_comes_back_for_everything) {
+  link->holes = {1};
+  for (int second = 0; second < 70; ++second) turn(), clock.advance(1s);
+  ASSERT_FALSE(bus.health().meters[0].left_out.empty());
+  link->holes.clear();
+  link->silent = {1};
+  for (int second = 0; second < 10; ++second) turn(), clock.advance(1s);
+  link->silent.clear();
+  for (int second = 0; second < 30; ++second) turn(), clock.advance(1s);
+  EXPECT_TRUE(bus.health().meters[0].left_out.empty());
+  EXPECT_FALSE(bus.health().meters[1].left_out.empty()) << "the other one was there all the time";
 }
 
 TEST_F(BusTest, reads_the_rest_of_a_meter_that_is_mute_on_one_request) {
@@ -217,7 +232,7 @@ TEST_F(BusTest, knows_after_a_restart_what_a_meter_refuses) {
   first->holes = {1};
   {
     Bus before(config, std::unique_ptr<Link>(first), intake, clock);
-    for (int second = 0; second < 5; ++second, clock.advance(1s)) {
+    for (int second = 0; second < 70; ++second, clock.advance(1s)) {
       while (before.step(clock.monotonic()) <= clock.monotonic()) {
       }
     }

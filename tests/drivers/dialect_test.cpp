@@ -203,6 +203,10 @@ mappings = [
   EXPECT_EQ(decoded->at(0).reading.fields, (std::vector<Field>{{"temperature_ambient", 22.5}}));
   EXPECT_EQ(reader.device_in({.topic = "plain/oven"}), "oven");
   EXPECT_FALSE(reader.decode({.topic = "plain/oven", .payload = "hot"}));
+  decoded = reader.decode({.topic = "plant/press/em/ch2", .payload = R"({"p":["1.5"]})"});
+  ASSERT_TRUE(decoded) << "numbers in quotes are numbers";
+  EXPECT_EQ(decoded->at(0).reading.fields, (std::vector<Field>{{"power_total_ch2", 1500.}}));
+  EXPECT_FALSE(reader.decode({.topic = "plant/press/em/ch2", .payload = R"({"p":[true]})"}));
   const auto none = reader.decode({.topic = "plant/press/em/ch2", .payload = "{}"});
   ASSERT_FALSE(none);
   EXPECT_EQ(none.error().message, "none of the mapped values is there; the first is expected at /p/0");
@@ -215,6 +219,8 @@ TEST_F(DialectTest, refuses_what_is_no_number) {
                                                         {"shellies/shellyem3-A1/emeter/1/voltage", "inf"},
                                                         {"openWB/counter/0/get/currents", "5"},
                                                         {"openWB/counter/0/get/power", "[1,2,3]"},
+                                                        {"/devices/wb/controls/Total AP energy", "nan"},
+                                                        {"/devices/wb/controls/Urms L1", "error"},
                                                         {"/devices/wb/controls/State", "\xff\xfe"}})
     EXPECT_FALSE(reader.decode({.topic = topic, .payload = payload})) << topic;
 }

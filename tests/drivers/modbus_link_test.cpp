@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <utility>
+
 #include <deque>
 #include <map>
 #include <random>
@@ -49,15 +51,17 @@ Bytes rtu_answer(int unit, int function, int address, int count) {
 /// A line on which time stands still until somebody waits. `meter` says what comes of a request, and when.
 class FakePort final : public Port {
  public:
+  bool is_open = false;
   struct Chunk {
     Instant at;
     Bytes bytes;
   };
   explicit FakePort(FakeClock& clock) : clock_(clock) {}
 
-  Result<void> open() override { return {}; }
+  Result<bool> open() override { return !std::exchange(is_open, true); }
   void close() override {
     ++closed;
+    is_open = false;
     coming.clear();
   }
   Result<void> write(std::span<const std::uint8_t> bytes) override {

@@ -149,6 +149,15 @@ TEST_F(SparkplugTest, a_number_whose_sign_nobody_knows_is_refused) {
   EXPECT_EQ(decoded.error().message, "temp has no data type, and no birth has said which");
 }
 
+TEST_F(SparkplugTest, a_packed_payload_is_refused_and_not_taken_for_an_empty_one) {
+  bear();
+  payload.set_uuid("SPBV1.0_COMPRESSED");
+  payload.set_body("\x1f\x8b");
+  const auto decoded = say("DDATA", "d");
+  ASSERT_FALSE(decoded);
+  EXPECT_NE(decoded.error().message.find("SPBV1.0_COMPRESSED"), std::string::npos) << decoded.error().message;
+}
+
 TEST_F(SparkplugTest, what_is_no_payload_is_refused) {
   const auto decoded = reader.decode({.topic = "spBv1.0/g/DDATA/n/d", .payload = "{\"power\": 1}"});
   ASSERT_FALSE(decoded);
