@@ -152,7 +152,7 @@ Response Routes::update_rule(const Request& request, const std::string& id) {
 
 Response Routes::update_rule_status(const Request& request, const std::string& id) {
   const auto json = object_in(request.body);
-  const auto status = json["status"].isString() ? rule_status_from(json["status"].asString()) : std::nullopt;
+  const auto status = rule_status_from(json["status"].isString() ? json["status"].asString() : std::string());
   if (!status) throw BadParameter{"the body is not {\"status\": \"active\"}, or paused or archived"};
   const auto found = find_rule(id);
   if (!found) return storage_error(found.error());

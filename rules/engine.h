@@ -60,7 +60,7 @@ struct Verdict {
   std::vector<Alert> changed;  ///< New or changed alerts, as they are now.
   std::vector<Announcement> notices;
   std::size_t raised = 0;  ///< Alerts among the changed that are new.
-  bool urgent = false;     ///< An alert was raised or resolved: worth a commit of its own.
+  bool urgent = false;     ///< Somebody is to be told of trouble: worth a commit of its own. That it is over can wait.
 };
 
 /// What was read before, so that windows are full from the start. Threads: the engine's.

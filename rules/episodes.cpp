@@ -221,7 +221,6 @@ void Engine::resolve(Instance& instance, Moment moment, Verdict& verdict) {
     if (episode.is_noticed && !was_silenced) {
       tell(instance, "resolved", told_of(alert), verdict);
     }
-    verdict.urgent = true;
   }
   save(instance, moment, verdict);
   instance.episode.reset();

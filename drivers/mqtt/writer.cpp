@@ -65,6 +65,7 @@ void Writer::publish(const std::string& topic, const std::string& payload, bool 
 
 std::string Writer::publish_acknowledged(const std::string& topic, const std::string& payload,
                                          std::chrono::milliseconds patience) {
+  const std::scoped_lock turn(turn_);
   {
     // The answer may be there before its number is known.
     const std::scoped_lock lock(mutex_);

@@ -30,7 +30,7 @@ class Writer {
   Writer& operator=(const Writer&) = delete;
 
   void publish(const std::string& topic, const std::string& payload, bool retain = false);
-  /// At QoS 1, and waits for the broker's answer. Threads: one at a time.
+  /// At QoS 1, and waits for the broker's answer; one after the other.
   /// Returns why there was none; empty when there was. What is lost on the way may still be sent by the library.
   std::string publish_acknowledged(const std::string& topic, const std::string& payload,
                                    std::chrono::milliseconds patience);
@@ -43,6 +43,7 @@ class Writer {
   std::string name_;
   std::function<void(Writer&)> on_connect_;
   std::atomic<bool> connected_{false};
+  std::mutex turn_;
   std::mutex mutex_;
   std::condition_variable answered_;
   bool awaits_ = false;  ///< Guarded by mutex_, as is the next: answers matter.
