@@ -92,6 +92,8 @@ class Channel {
  public:
   virtual ~Channel() = default;
   virtual Outcome send(const Letter& letter, const std::stop_token& stop) = 0;
+  /// In order. Where one cannot be told now, those after it need not be tried.
+  virtual std::vector<Outcome> send_all(const std::vector<Letter>& letters, const std::stop_token& stop);
 };
 
 /// Errors: throws std::runtime_error for what cannot be set up at all.

@@ -150,6 +150,15 @@ ChannelConfig parse_channel(const config::Table& table) {
   return channel;
 }
 
+std::vector<Outcome> Channel::send_all(const std::vector<Letter>& letters, const std::stop_token& stop) {
+  std::vector<Outcome> outcomes;
+  for (const auto& letter : letters) {
+    const bool may_go = outcomes.empty() || outcomes.back().kind != Outcome::Kind::retry;
+    outcomes.push_back(may_go ? send(letter, stop) : outcomes.back());
+  }
+  return outcomes;
+}
+
 std::unique_ptr<Channel> make_channel(const ChannelConfig& config, const std::string& gateway_id) {
   switch (config.kind) {
     case ChannelKind::email: return email_channel(config.email);

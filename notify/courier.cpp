@@ -12,6 +12,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
+constexpr std::size_t kMostNames = 10'000;
 constexpr auto kAgain = 2s;  // when what is to be written down could not be
 
 /// What one message may hold, by provider.
@@ -154,8 +155,7 @@ Letter Courier::letter_of(const std::vector<Delivery>& batch) {
   for (const auto& delivery : batch) {
     const auto alert = alert_of(delivery.alert_id);
     if (!alert) continue;
-    const auto rule = rule_of(alert->rule_id);
-    letter.told.push_back({*alert, rule ? rule->name : "a rule that is gone", delivery.event});
+    letter.told.push_back({*alert, rule_name(alert->rule_id), delivery.event});
   }
   if (!letter.told.empty())
     compose(letter, config_.texts, reader_.calendar(), gateway_id_.substr(0, 8), longest_text(config_.kind));
@@ -165,37 +165,51 @@ Letter Courier::letter_of(const std::vector<Delivery>& batch) {
 /// Sends what was just committed; the outbox has it until it is written down that it went.
 void Courier::tell_at_once(std::vector<Announced> announced, const std::stop_token& stop) {
   storage::Changes changes;
-  for (auto& one : announced) {
-    const auto alert = one.alert ? one.alert : alert_of(one.announcement.alert_id);
-    // While older ones wait, newer ones do not overtake them.
-    const bool is_free = mailbox_.size() == 0 && alert && channel_ != nullptr;
-    if (!is_free) {
-      expand({std::move(one)}, changes);
-      continue;
-    }
-    Delivery delivery{.id = random_uuid(),
-                      .alert_id = alert->id,
-                      .channel = config_.id,
-                      .recipient = config_.mqtt.topic,
-                      .event = one.announcement.event,
-                      .attempts = 1,
-                      .created_at = clock_.now()};
-    delivery.message_id = uuid_from_name(alert->id + one.announcement.event);
-    const Letter letter{
-        .id = delivery.message_id, .recipient = delivery.recipient, .told = {{*alert, "", one.announcement.event}}};
-    const auto outcome = channel_->send(letter, stop);
-    delivery.response = outcome.response;
-    note(outcome, 1);
-    if (outcome.kind == Outcome::Kind::sent) {
-      delivery.status = DeliveryStatus::sent;
-      delivery.sent_at = clock_.now();
-    } else {
-      mailbox_.add(delivery, alert->severity, moment());
-    }
-    changes.told.push_back(one.announcement);
-    changes.deliveries.push_back(std::move(delivery));
+  // While older ones wait, newer ones do not overtake them.
+  if (mailbox_.size() > 0) {
+    expand(std::move(announced), changes);
+    return desk_.note(std::move(changes));
+  }
+  std::vector<Delivery> deliveries;
+  std::vector<Letter> letters;
+  std::vector<Severity> severities;
+  for (const auto& [announcement, known] : announced) {
+    changes.told.push_back(announcement);
+    const auto alert = known ? known : alert_of(announcement.alert_id);
+    if (!alert) continue;
+    deliveries.push_back({.id = random_uuid(),
+                          .alert_id = alert->id,
+                          .channel = config_.id,
+                          .recipient = config_.mqtt.topic,
+                          .event = announcement.event,
+                          .message_id = uuid_from_name(alert->id + announcement.event),
+                          .attempts = 1,
+                          .created_at = clock_.now()});
+    letters.push_back({.id = deliveries.back().message_id,
+                       .recipient = config_.mqtt.topic,
+                       .told = {{*alert, rule_name(alert->rule_id), announcement.event}}});
+    severities.push_back(alert->severity);
+  }
+  const auto outcomes = channel_->send_all(letters, stop);
+  for (std::size_t i = 0; i < deliveries.size(); ++i) {
+    note(outcomes[i], 1);
+    std::vector<Delivery> one{std::move(deliveries[i])};
+    write_into(one, outcomes[i]);
+    if (one[0].status == DeliveryStatus::pending) mailbox_.add(one[0], severities[i], moment());
+    changes.deliveries.push_back(std::move(one[0]));
   }
   desk_.note(std::move(changes));
+}
+
+/// Names are looked up once: a rule that is renamed is told by its old name until the channels begin anew.
+std::string Courier::rule_name(const std::string& id) {
+  auto [known, is_new] = rule_names_.try_emplace(id);
+  if (is_new) {
+    if (rule_names_.size() > kMostNames) rule_names_.clear(), known = rule_names_.try_emplace(id).first;
+    const auto rule = rule_of(id);
+    known->second = rule ? rule->name : "a rule that is gone";
+  }
+  return known->second;
 }
 
 void Courier::deliver(std::vector<Delivery> batch, storage::Changes changes, const std::stop_token& stop) {
@@ -228,21 +242,34 @@ void Courier::deliver(std::vector<Delivery> batch, storage::Changes changes, con
     mailbox_.put_back(std::move(all), {}, moment());
     return;
   }
+  std::vector<Letter> messages;
+  for (const auto& letter : letters) messages.push_back(letter_of(letter));
+  const auto outcomes = send_those_that_say_something(messages, stop);
   std::vector<Delivery> done, left;
-  std::optional<Outcome> problem;
-  for (auto& letter : letters) {
-    // Where one cannot be told now, the next can not either.
-    if (!problem) {
-      const auto message = letter_of(letter);
-      const auto outcome = message.told.empty() ? Outcome{Outcome::Kind::refused, "the alert is gone", {}}
-                                                : channel_->send(message, stop);
-      note(outcome, letter.size());
-      write_into(letter, outcome);
-      if (outcome.kind == Outcome::Kind::retry) problem = outcome;
-    }
-    std::ranges::move(letter, std::back_inserter(problem ? left : done));
+  std::optional<std::chrono::seconds> after;
+  for (std::size_t i = 0; i < letters.size(); ++i) {
+    note(outcomes[i], letters[i].size());
+    write_into(letters[i], outcomes[i]);
+    const bool again = outcomes[i].kind == Outcome::Kind::retry;
+    if (again) after = outcomes[i].after;
+    std::ranges::move(letters[i], std::back_inserter(again ? left : done));
   }
-  conclude(std::move(done), std::move(left), problem ? problem->after : std::nullopt);
+  conclude(std::move(done), std::move(left), after);
+}
+
+/// An alert may have been deleted since.
+std::vector<Outcome> Courier::send_those_that_say_something(const std::vector<Letter>& messages,
+                                                            const std::stop_token& stop) {
+  std::vector<Letter> saying;
+  std::ranges::copy_if(messages, std::back_inserter(saying), [](const Letter& one) { return !one.told.empty(); });
+  const auto sent = saying.empty() ? std::vector<Outcome>{} : channel_->send_all(saying, stop);
+  std::vector<Outcome> outcomes;
+  std::size_t next = 0;
+  for (const auto& message : messages) {
+    if (message.told.empty()) outcomes.push_back({Outcome::Kind::refused, "the alert is gone", {}});
+    else outcomes.push_back(sent[next++]);
+  }
+  return outcomes;
 }
 
 /// What came of a try, in the deliveries that were in it.

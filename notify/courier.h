@@ -1,5 +1,6 @@
 #pragma once
 #include <condition_variable>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -67,8 +68,10 @@ class Courier {
   std::vector<std::string> recipients_for(const Alert& alert);
   std::optional<Alert> alert_of(const std::string& id);
   std::optional<Rule> rule_of(const std::string& id);
+  std::string rule_name(const std::string& id);
   Letter letter_of(const std::vector<Delivery>& batch);
   void deliver(std::vector<Delivery> batch, storage::Changes changes, const std::stop_token& stop);
+  std::vector<Outcome> send_those_that_say_something(const std::vector<Letter>& messages, const std::stop_token& stop);
   void write_into(std::vector<Delivery>& letter, const Outcome& outcome) const;
   void conclude(std::vector<Delivery> done, std::vector<Delivery> left, std::optional<std::chrono::seconds> after);
   void note(const Outcome& outcome, std::size_t deliveries);
@@ -81,7 +84,8 @@ class Courier {
   storage::Reader reader_;
   std::unique_ptr<Channel> channel_;
   Mailbox mailbox_;
-  std::optional<Instant> retry_at_;  ///< What could not be written down yet.
+  std::map<std::string, std::string> rule_names_;  ///< By id.
+  std::optional<Instant> retry_at_;                ///< What could not be written down yet.
   storage::Changes unwritten_;
   mutable std::mutex mutex_;
   std::condition_variable arrived_;

@@ -87,19 +87,30 @@ class Mqtt final : public Channel {
         gateway_(std::move(gateway)),
         writer_(named(config.mqtt.broker, config.id, gateway_), config.id) {}
 
-  Outcome send(const Letter& letter, const std::stop_token&) override {
+  Outcome send(const Letter& letter, const std::stop_token& stop) override { return send_all({letter}, stop).front(); }
+
+  std::vector<Outcome> send_all(const std::vector<Letter>& letters, const std::stop_token&) override {
+    if (!writer_.is_connected()) return {letters.size(), {Outcome::Kind::retry, "the broker is not there", {}}};
+    std::vector<drivers::mqtt::Writer::Text> texts;
+    for (const auto& letter : letters) texts.push_back(text_of(letter));
+    std::vector<Outcome> outcomes;
+    for (auto& problem : writer_.publish_acknowledged(texts, kAcknowledged)) {
+      if (problem.empty()) outcomes.push_back({Outcome::Kind::sent, "acknowledged by the broker", {}});
+      else outcomes.push_back({Outcome::Kind::retry, std::move(problem), {}});
+    }
+    return outcomes;
+  }
+
+ private:
+  drivers::mqtt::Writer::Text text_of(const Letter& letter) const {
     auto json = letter.told.empty() ? Json::Value(Json::objectValue) : json_of(letter.told.front());
     json["message_id"] = letter.id;
     json["gateway_id"] = gateway_;
     if (letter.told.empty()) json["text"] = letter.text;
     const auto device = letter.told.empty() ? std::string("test") : letter.told.front().alert.device_id;
-    if (!writer_.is_connected()) return {Outcome::Kind::retry, "the broker is not there", {}};
-    const auto problem = writer_.publish_acknowledged(topic_ + "/" + device, write(json), kAcknowledged);
-    if (!problem.empty()) return {Outcome::Kind::retry, problem, {}};
-    return {Outcome::Kind::sent, "acknowledged by the broker", {}};
+    return {topic_ + "/" + device, write(json)};
   }
 
- private:
   std::string topic_, gateway_;
   drivers::mqtt::Writer writer_;
 };

@@ -29,7 +29,7 @@ std::optional<double> measure(const Condition& condition, const Window& window) 
 }
 
 /// How far the value is from what was expected, once both are known for about the same time.
-std::optional<double> deviation(const Condition& condition, const ConditionState& state) {
+std::optional<double> deviation(const Condition& condition, const Pair& state) {
   if (!state.compared_at || !state.expected_at) return std::nullopt;
   const auto apart = *state.compared_at - *state.expected_at;
   if (apart > condition.window || -apart > condition.window) return std::nullopt;
@@ -65,13 +65,13 @@ void Engine::look(const Watch& watch, Feed& feed, double value, const Arrival& a
       // Nearly every reading: it was not met, and is not.
       if (!state.is_met && state.at && !holds(value, condition.comparison, condition.threshold)) [[likely]] {
         state.actual = value, state.at = arrival.at, state.fresh = arrival.moment.mono;
-        if (!instance.past && instance.rule->conditions.size() == 1) return;
+        if (!(instance.troubles && instance.troubles->past) && instance.rule->conditions.size() == 1) return;
       }
       return conclude(instance, watch.condition, value, arrival);
     }
     const bool is_simple = instance.conditions.size() == 1 && instance.rule->hold == 0us;
     if (!is_simple || arrival.is_recalled || instance.episode) return;
-    instance.past_value = value;
+    instance.own_troubles().past_value = value;
     if (!std::exchange(instance.is_touched, true)) touched_.push_back(&instance);
     return;
   }
@@ -91,9 +91,10 @@ void Engine::look(const Watch& watch, Feed& feed, double value, const Arrival& a
     }
     case Kind::deviation:
       if (is_past) return;
-      (watch.is_reference ? state.expected : state.compared) = value;
-      (watch.is_reference ? state.expected_at : state.compared_at) = arrival.at;
-      return conclude(instance, watch.condition, deviation(condition, state), arrival);
+      if (!state.pair) state.pair = std::make_unique<Pair>();
+      (watch.is_reference ? state.pair->expected : state.pair->compared) = value;
+      (watch.is_reference ? state.pair->expected_at : state.pair->compared_at) = arrival.at;
+      return conclude(instance, watch.condition, deviation(condition, *state.pair), arrival);
     default: return conclude(instance, watch.condition, measure(condition, *feed.window), arrival);
   }
 }

@@ -100,12 +100,13 @@ std::vector<Alert> Engine::set_rules(std::vector<Rule> rules, Moment moment) {
       auto fresh = std::make_unique<Instance>();
       fresh->device_id = instance->device_id;
       fresh->episode = std::move(instance->episode);
-      fresh->noticed_at = instance->noticed_at;
+      if (instance->troubles) fresh->own_troubles().noticed_at = instance->troubles->noticed_at;
       instance = std::move(fresh);
     }
     (same != rules.end() ? kept : gone).insert({key, std::move(instance)});
   }
   rules_ = std::move(rules);
+  rules_.shrink_to_fit();
   instances_.clear();
   rebuild(moment, std::move(kept));
   return resolve_orphans(std::move(gone), moment);
@@ -336,7 +337,10 @@ std::vector<Alert> Engine::restore(const std::vector<Alert>& latest, Moment mome
       continue;
     }
     auto& one = *found->second;
-    if (alert.notified_at) one.noticed_at = std::max(one.noticed_at.value_or(*alert.notified_at), *alert.notified_at);
+    if (alert.notified_at) {
+      auto& noticed_at = one.own_troubles().noticed_at;
+      noticed_at = std::max(noticed_at.value_or(*alert.notified_at), *alert.notified_at);
+    }
     if (!alert.stands) continue;
     one.episode = std::move(episode);
     one.conditions[0].is_met = true;
@@ -424,12 +428,12 @@ void Engine::follow_clock(Moment moment) {
       std::chrono::floor<std::chrono::microseconds>(offset - std::exchange(offset_, offset).value_or(offset));
   if (step < kStep && step > -kStep) return;
   for (auto& [key, one] : instances_) {
-    if (one->noticed_at) *one->noticed_at += step;
+    if (one->troubles && one->troubles->noticed_at) *one->troubles->noticed_at += step;
     if (one->met_since) *one->met_since += step;
     for (auto& state : one->conditions) {
       if (state.at && *state.at > moment.now) state.at = moment.now;
-      if (state.compared_at && *state.compared_at > moment.now) state.compared_at.reset();
-      if (state.expected_at && *state.expected_at > moment.now) state.expected_at.reset();
+      if (state.pair && (state.pair->compared_at > moment.now || state.pair->expected_at > moment.now))
+        state.pair.reset();
       if (state.interval) state.interval->begin_again(moment.now);
     }
     if (!one->episode) continue;

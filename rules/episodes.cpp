@@ -92,9 +92,11 @@ void Engine::save(Instance& instance, Moment moment, Verdict& verdict) {
 
 void Engine::settle(Instance& instance, const Arrival& arrival, Verdict& verdict) {
   instance.is_touched = false;
-  if (const auto value = std::exchange(instance.past_value, {}); value)
-    return note_past(instance, *value, arrival, verdict);
-  instance.past.reset();
+  if (instance.troubles) {
+    if (const auto value = std::exchange(instance.troubles->past_value, {}); value)
+      return note_past(instance, *value, arrival, verdict);
+    instance.troubles->past.reset();
+  }
   if (!is_met(instance, arrival.moment.mono) || !is_judged_at(*instance.rule, arrival.at)) {
     instance.met_since.reset();
     if (instance.episode) end(instance, arrival.moment, verdict);
@@ -113,8 +115,9 @@ void Engine::raise(Instance& instance, const Arrival& arrival, Verdict& verdict)
   instance.episode->since = arrival.moment.now;
   alert = alert_of(instance, which, instance.conditions[which].actual, arrival);
   standing_.push_back(&instance);
-  instance.raises.push_back(arrival.moment.mono);
-  if (instance.raises.size() > std::max<std::size_t>(options_.flaps, 1)) instance.raises.erase(instance.raises.begin());
+  auto& raises = instance.own_troubles().raises;
+  raises.push_back(arrival.moment.mono);
+  if (raises.size() > std::max<std::size_t>(options_.flaps, 1)) raises.erase(raises.begin());
   if (is_silenced(rule, instance.device_id, arrival.moment.now)) alert.status = AlertStatus::suppressed;
   tell_if_due(instance, arrival.moment, verdict);
   save(instance, arrival.moment, verdict);
@@ -127,11 +130,10 @@ void Engine::raise(Instance& instance, const Arrival& arrival, Verdict& verdict)
 void Engine::tell_if_due(Instance& instance, Moment moment, Verdict& verdict) {
   auto& episode = *instance.episode;
   if (episode.is_noticed || episode.alert.is_late || episode.alert.status != AlertStatus::open) return;
-  if (instance.noticed_at && moment.now - *instance.noticed_at < instance.rule->cooldown &&
-      moment.now >= *instance.noticed_at)
-    return;
+  auto& noticed_at = instance.own_troubles().noticed_at;
+  if (noticed_at && moment.now - *noticed_at < instance.rule->cooldown && moment.now >= *noticed_at) return;
   episode.is_noticed = true;
-  instance.noticed_at = episode.alert.notified_at = moment.now;
+  noticed_at = episode.alert.notified_at = moment.now;
   tell(instance, "raised", instance.rule->channels, verdict);
 }
 
@@ -168,14 +170,15 @@ void Engine::count(Instance& instance, const Arrival& arrival, Verdict& verdict)
 /// A reading from before others that were judged already: it has met the rule, and is over.
 void Engine::note_past(Instance& instance, double actual, const Arrival& arrival, Verdict& verdict) {
   const auto& condition = instance.rule->conditions[0];
+  auto& [noticed_at, raises, past, past_value] = instance.own_troubles();
   if (!holds(actual, condition.comparison, condition.threshold) || !is_judged_at(*instance.rule, arrival.at)) {
-    instance.past.reset();
+    past.reset();
     return;
   }
-  const bool is_new = !instance.past;
+  const bool is_new = !past;
   if (is_new) {
-    instance.past = std::make_unique<Episode>();
-    auto& alert = instance.past->alert;
+    past = std::make_unique<Episode>();
+    auto& alert = past->alert;
     alert = alert_of(instance, 0, actual, arrival);
     alert.message += fmt::format(", at {}", format_iso8601(arrival.at));
     alert.status = AlertStatus::resolved;
@@ -184,13 +187,13 @@ void Engine::note_past(Instance& instance, double actual, const Arrival& arrival
     verdict.raised += 1;
     verdict.urgent = true;
   }
-  auto& alert = instance.past->alert;
+  auto& alert = past->alert;
   if (!is_new) alert.count += 1, alert.last_value = actual, alert.last_seen_at = arrival.at;
   alert.is_late = alert.is_late && arrival.is_late;
   const auto now = arrival.moment.now;
-  const bool is_cool = !instance.noticed_at || now - *instance.noticed_at >= instance.rule->cooldown;
+  const bool is_cool = !noticed_at || now - *noticed_at >= instance.rule->cooldown;
   if (!alert.is_late && !alert.notified_at && is_cool && !is_silenced(*instance.rule, instance.device_id, now)) {
-    instance.noticed_at = alert.notified_at = now;
+    noticed_at = alert.notified_at = now;
     for (const auto& channel : instance.rule->channels) verdict.notices.push_back({alert.id, channel, "raised"});
   }
   verdict.changed.push_back(alert);
@@ -200,8 +203,9 @@ void Engine::note_past(Instance& instance, double actual, const Arrival& arrival
 void Engine::end(Instance& instance, Moment moment, Verdict& verdict) {
   auto& episode = *instance.episode;
   if (episode.quiet_since) return;
-  const bool flaps = options_.flaps > 1 && instance.raises.size() >= options_.flaps &&
-                     moment.mono - instance.raises.front() < options_.flap_time;
+  const auto& raises = instance.own_troubles().raises;
+  const bool flaps =
+      options_.flaps > 1 && raises.size() >= options_.flaps && moment.mono - raises.front() < options_.flap_time;
   if (flaps && episode.alert.is_active()) {
     episode.quiet_since = moment.mono;
     episode.alert.is_flapping = true;

@@ -18,16 +18,28 @@ struct Episode {
   std::optional<Instant> quiet_since;  ///< Not met since, while it comes and goes too often.
 };
 
+/// What a deviation compares.
+struct Pair {
+  double compared = 0, expected = 0;
+  std::optional<Timestamp> compared_at, expected_at;
+};
+
 /// One condition of a rule on a device, as it is.
 struct ConditionState {
   bool is_met = false;
   double actual = 0;
-  std::optional<Timestamp> at;  ///< Of the reading that said so last.
-  Instant fresh{};              ///< When it came.
-  double compared = 0;          ///< Of a deviation: the last value,
-  double expected = 0;          ///< what was expected,
-  std::optional<Timestamp> compared_at, expected_at;
+  std::optional<Timestamp> at;         ///< Of the reading that said so last.
+  Instant fresh{};                     ///< When it came.
+  std::unique_ptr<Pair> pair;          ///< Of a deviation.
   std::unique_ptr<Interval> interval;  ///< Of energy and demand.
+};
+
+/// What is remembered of a rule on a device where there ever was trouble.
+struct Troubles {
+  std::optional<Timestamp> noticed_at;  ///< When somebody was told last.
+  std::vector<Instant> raises;          ///< The last ones.
+  std::unique_ptr<Episode> past;        ///< Of readings that came after later ones.
+  std::optional<double> past_value;     ///< What such a reading, now at hand, says.
 };
 
 /// A rule on one of the devices in its scope, or on a building as a whole.
@@ -37,10 +49,11 @@ struct Engine::Instance {
   std::vector<ConditionState> conditions;
   std::optional<Timestamp> met_since;
   std::unique_ptr<Episode> episode;
-  std::unique_ptr<Episode> past;     ///< Of readings that came after later ones.
-  std::optional<double> past_value;  ///< What such a reading, now at hand, says.
-  std::optional<Timestamp> noticed_at;
-  std::vector<Instant> raises;  ///< The last ones.
+  std::unique_ptr<Troubles> troubles;  ///< None of most.
+  Troubles& own_troubles() {
+    if (!troubles) troubles = std::make_unique<Troubles>();
+    return *troubles;
+  }
   bool is_touched = false;
   bool is_new = true;  ///< Nothing has been recalled for it yet.
 };

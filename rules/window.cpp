@@ -5,7 +5,7 @@
 namespace wattd::rules {
 
 bool Window::Block::has_room_for(Timestamp at) const {
-  return count < kBlock && at >= base && at - base <= std::chrono::microseconds{UINT32_MAX};
+  return count < kBlock && at >= base && at - base <= Ticks{UINT32_MAX};
 }
 
 void Window::Block::summarise() {
@@ -17,10 +17,33 @@ void Window::Block::summarise() {
   }
 }
 
+void Window::Block::widen() {
+  if (far) return;
+  auto wide = std::make_unique<std::array<std::uint32_t, kBlock>>();
+  for (std::size_t i = 0; i < count; ++i) (*wide)[i] = static_cast<std::uint32_t>(offset(i));
+  far = std::move(wide);
+}
+
+/// Behind all others.
+void Window::Block::append(Timestamp at, double value) {
+  const auto ticks = std::chrono::floor<Ticks>(at - base).count();
+  if (count == 1 && step == 0) step = static_cast<std::uint32_t>(ticks);
+  const auto deviation = ticks - std::int64_t{count} * step;
+  if (!far && (deviation < INT16_MIN || deviation > INT16_MAX)) widen();
+  if (far) (*far)[count] = static_cast<std::uint32_t>(ticks);
+  else deviations[count] = static_cast<std::int16_t>(deviation);
+  values[count] = value;
+  min = count == 0 ? value : std::min(min, value);
+  max = count == 0 ? value : std::max(max, value);
+  sum = count == 0 ? value : sum + value;
+  count += 1;
+}
+
 void Window::Block::insert(std::size_t place, Timestamp at, double value) {
-  std::shift_right(offsets.begin() + static_cast<std::ptrdiff_t>(place), offsets.begin() + count + 1, 1);
+  widen();
+  std::shift_right(far->begin() + static_cast<std::ptrdiff_t>(place), far->begin() + count + 1, 1);
   std::shift_right(values.begin() + static_cast<std::ptrdiff_t>(place), values.begin() + count + 1, 1);
-  offsets[place] = static_cast<std::uint32_t>((at - base).count());
+  (*far)[place] = static_cast<std::uint32_t>(std::chrono::floor<Ticks>(at - base).count());
   values[place] = value;
   count += 1;
 }
@@ -31,6 +54,7 @@ std::optional<Timestamp> Window::newest() const {
 }
 
 bool Window::add(Timestamp at, double value) {
+  at = Timestamp{std::chrono::floor<Ticks>(at.time_since_epoch())};
   const auto last = newest();
   if (last && at <= *last - length_) return false;
   began_ = began_ ? std::min(*began_, at) : at;
@@ -48,16 +72,16 @@ bool Window::add(Timestamp at, double value) {
     return true;
   }
   if (blocks_.empty() || !blocks_.back()->has_room_for(at)) {
-    blocks_.push_back(std::make_unique<Block>());
-    blocks_.back()->base = at;
+    auto fresh = std::make_unique<Block>();
+    fresh->base = at;
+    // Whoever has spoken regularly so far is expected to go on like that.
+    if (!blocks_.empty() && blocks_.back()->count == kBlock) {
+      const auto span = blocks_.back()->offset(kBlock - 1);
+      fresh->step = static_cast<std::uint32_t>(span / static_cast<std::int64_t>(kBlock - 1));
+    }
+    blocks_.push_back(std::move(fresh));
   }
-  auto& block = *blocks_.back();
-  block.offsets[block.count] = static_cast<std::uint32_t>((at - block.base).count());
-  block.values[block.count] = value;
-  block.min = block.count == 0 ? value : std::min(block.min, value);
-  block.max = block.count == 0 ? value : std::max(block.max, value);
-  block.sum = block.count == 0 ? value : block.sum + value;
-  block.count += 1;
+  blocks_.back()->append(at, value);
   forget();
   return true;
 }
@@ -76,7 +100,7 @@ void Window::insert_late(Timestamp at, double value) {
     auto& full = **entry;
     auto second = std::make_unique<Block>();
     second->base = full.at(kBlock / 2);
-    for (std::size_t i = kBlock / 2; i < kBlock; ++i) second->insert(second->count, full.at(i), full.values[i]);
+    for (std::size_t i = kBlock / 2; i < kBlock; ++i) second->append(full.at(i), full.values[i]);
     full.count = kBlock / 2;
     full.summarise();
     second->summarise();
@@ -93,7 +117,8 @@ void Window::insert_late(Timestamp at, double value) {
 
 void Window::forget() {
   const auto oldest = *newest() - length_;
-  while (blocks_.size() > 1 && blocks_.front()->at(blocks_.front()->count - 1) <= oldest) blocks_.pop_front();
+  while (blocks_.size() > 1 && blocks_.front()->at(blocks_.front()->count - 1) <= oldest)
+    blocks_.erase(blocks_.begin());
 }
 
 void Window::forget_after(Timestamp at) {

@@ -63,24 +63,37 @@ void Writer::publish(const std::string& topic, const std::string& payload, bool 
   mosquitto_publish(client_.get(), nullptr, topic.c_str(), static_cast<int>(payload.size()), payload.data(), 0, retain);
 }
 
-std::string Writer::publish_acknowledged(const std::string& topic, const std::string& payload,
-                                         std::chrono::milliseconds patience) {
+std::vector<std::string> Writer::publish_acknowledged(const std::vector<Text>& texts,
+                                                      std::chrono::milliseconds patience) {
   const std::scoped_lock turn(turn_);
   {
-    // The answer may be there before its number is known.
+    // An answer may be there before its number is known.
     const std::scoped_lock lock(mutex_);
     awaits_ = true;
     answers_.clear();
   }
-  int message = 0;
-  const int code = mosquitto_publish(client_.get(), &message, topic.c_str(), static_cast<int>(payload.size()),
-                                     payload.data(), 1, false);
+  std::vector<std::string> problems;
+  std::vector<int> numbers;
+  for (const auto& [topic, payload] : texts) {
+    int number = 0;
+    const int code = mosquitto_publish(client_.get(), &number, topic.c_str(), static_cast<int>(payload.size()),
+                                       payload.data(), 1, false);
+    problems.emplace_back(code == MOSQ_ERR_SUCCESS ? "" : mosquitto_strerror(code));
+    numbers.push_back(number);
+  }
   std::unique_lock lock(mutex_);
-  const bool answered =
-      code == MOSQ_ERR_SUCCESS && answered_.wait_for(lock, patience, [&] { return answers_.contains(message); });
+  const auto is_settled = [&](std::size_t i) { return !problems[i].empty() || answers_.contains(numbers[i]); };
+  answered_.wait_for(lock, patience, [&] {
+    for (std::size_t i = 0; i < numbers.size(); ++i) {
+      if (!is_settled(i)) return false;
+    }
+    return true;
+  });
+  for (std::size_t i = 0; i < numbers.size(); ++i) {
+    if (!is_settled(i)) problems[i] = "the broker does not answer";
+  }
   awaits_ = false;
-  if (code != MOSQ_ERR_SUCCESS) return mosquitto_strerror(code);
-  return answered ? "" : "the broker does not answer";
+  return problems;
 }
 
 }  // namespace wattd::drivers::mqtt

@@ -6,6 +6,7 @@
 #include <mutex>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "drivers/mqtt/client.h"
 
@@ -30,10 +31,13 @@ class Writer {
   Writer& operator=(const Writer&) = delete;
 
   void publish(const std::string& topic, const std::string& payload, bool retain = false);
-  /// At QoS 1, and waits for the broker's answer; one after the other.
-  /// Returns why there was none; empty when there was. What is lost on the way may still be sent by the library.
-  std::string publish_acknowledged(const std::string& topic, const std::string& payload,
-                                   std::chrono::milliseconds patience);
+  struct Text {
+    std::string topic, payload;
+  };
+  /// At QoS 1, all of them in order, and waits for the broker's answers; one caller after the other.
+  /// Returns of each why there was none; empty when there was. What is lost on the way may still be sent by the
+  /// library.
+  std::vector<std::string> publish_acknowledged(const std::vector<Text>& texts, std::chrono::milliseconds patience);
   bool is_connected() const { return connected_; }
 
  private:

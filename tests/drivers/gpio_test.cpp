@@ -196,6 +196,16 @@ TEST_F(GpioTest, relays_are_on_while_an_alert_of_their_severity_stands) {
   EXPECT_FALSE(lines->states[0]);
 }
 
+TEST_F(GpioTest, a_relay_of_a_channel_is_on_while_an_alert_of_its_rules_stands) {
+  start("[[gpio.outputs]]\nline = 5\nchannel = \"horn\"\n");
+  gpio->drive({0, 0, 0, 7}, {"email"});
+  EXPECT_FALSE(lines->states[0]);
+  gpio->drive({1, 0, 0, 0}, {"email", "horn"});
+  EXPECT_TRUE(lines->states[0]);
+  gpio->drive({0, 0, 0, 0}, {});
+  EXPECT_FALSE(lines->states[0]);
+}
+
 TEST_F(GpioTest, configuration_errors_name_the_place) {
   const auto problem = [](const std::string& rows) -> std::string {
     try {

@@ -14,15 +14,18 @@ using namespace std::chrono_literals;
 RC_GTEST_PROP(Window, agrees_with_a_plain_list, ()) {
   const auto length = std::chrono::milliseconds{*rc::gen::inRange(1'000, 200'000)};
   const auto count = *rc::gen::inRange(1, 600);
+  const bool is_regular = *rc::gen::arbitrary<bool>();
   Window window;
   window.keep(length);
   std::map<Timestamp, double> plain;
   auto now = Timestamp{} + 1000h;
   for (int i = 0; i < count; ++i) {
-    const bool comes_late = *rc::gen::inRange(0, 5) == 0;
+    const bool comes_late = *rc::gen::inRange(0, is_regular ? 50 : 5) == 0;
     auto at = now;
     if (comes_late) at -= std::chrono::milliseconds{*rc::gen::inRange(0, 250'000)};
-    else now = at = now + std::chrono::milliseconds{*rc::gen::inRange(1, 2'000)};
+    else
+      now = at = now + (is_regular ? 1'000ms + std::chrono::milliseconds{*rc::gen::inRange(-4, 5)}
+                                   : std::chrono::milliseconds{*rc::gen::inRange(1, 2'000)});
     const double value = *rc::gen::inRange(-1000, 1000);
     if (plain.empty() || at > plain.rbegin()->first - length) plain[at] = value;
     window.add(at, value);
