@@ -18,7 +18,7 @@ using namespace std::chrono_literals;
 
 constexpr std::size_t kMaxFields = 500'000;  // of one group, so that its transaction stays small
 constexpr double kUrgentBurst = 20;          // commits that alerts may ask for at once,
-constexpr double kUrgentPerSecond = 10;      // and a second thereafter
+constexpr double kUrgentPerSecond = 20;      // and a second thereafter
 constexpr auto kRetryCommit = 1s;
 constexpr auto kRetryClock = 10s;
 constexpr auto kRecalled = 10min;  // of the newest readings, looked through at the start

@@ -46,7 +46,7 @@ class Window {
   std::optional<Timestamp> newest() const;
 
  private:
-  static constexpr std::size_t kBlock = 63;  // fits what the allocator hands out
+  static constexpr std::size_t kBlock = 64;
   using Ticks = std::chrono::duration<std::int64_t, std::ratio<1, 125'000>>;  ///< What stamps are rounded down to.
   struct Block {
     Timestamp base;
