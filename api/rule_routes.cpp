@@ -332,6 +332,8 @@ Response Routes::change_alert(const Request& request, const std::string& id, con
       },
       kPatience);
   if (!done) return busy();
+  if (!*outcome && outcome->error().kind == ErrorKind::permanent)
+    return error_response(409, "CONFLICT", outcome->error().message);
   if (!*outcome) return storage_error(outcome->error());
   return ok(envelope(rules::to_json(**outcome)));
 }

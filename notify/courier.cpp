@@ -190,7 +190,7 @@ void Courier::tell_at_once(std::vector<Announced> announced, const std::stop_tok
                        .told = {{*alert, rule_name(alert->rule_id), announcement.event}}});
     severities.push_back(alert->severity);
   }
-  const auto outcomes = channel_->send_all(letters, stop);
+  const auto outcomes = send_safely(letters, stop);
   for (std::size_t i = 0; i < deliveries.size(); ++i) {
     note(outcomes[i], 1);
     std::vector<Delivery> one{std::move(deliveries[i])};
@@ -245,6 +245,10 @@ void Courier::deliver(std::vector<Delivery> batch, storage::Changes changes, con
   std::vector<Letter> messages;
   for (const auto& letter : letters) messages.push_back(letter_of(letter));
   const auto outcomes = send_those_that_say_something(messages, stop);
+  // Broken off in the midst of it: whether it was taken is as unknown as after a crash, and stands on the disk as that.
+  if (stop.stop_requested() &&
+      std::ranges::any_of(outcomes, [](const Outcome& one) { return one.kind == Outcome::Kind::retry; }))
+    return;
   std::vector<Delivery> done, left;
   std::optional<std::chrono::seconds> after;
   for (std::size_t i = 0; i < letters.size(); ++i) {
@@ -257,12 +261,19 @@ void Courier::deliver(std::vector<Delivery> batch, storage::Changes changes, con
   conclude(std::move(done), std::move(left), after);
 }
 
+/// Whatever a provider answers, the gateway goes on.
+std::vector<Outcome> Courier::send_safely(const std::vector<Letter>& letters, const std::stop_token& stop) try {
+  return channel_->send_all(letters, stop);
+} catch (const std::exception& problem) {
+  return {letters.size(), {Outcome::Kind::retry, fmt::format("its answer is not understood: {}", problem.what()), {}}};
+}
+
 /// An alert may have been deleted since.
 std::vector<Outcome> Courier::send_those_that_say_something(const std::vector<Letter>& messages,
                                                             const std::stop_token& stop) {
   std::vector<Letter> saying;
   std::ranges::copy_if(messages, std::back_inserter(saying), [](const Letter& one) { return !one.told.empty(); });
-  const auto sent = saying.empty() ? std::vector<Outcome>{} : channel_->send_all(saying, stop);
+  const auto sent = saying.empty() ? std::vector<Outcome>{} : send_safely(saying, stop);
   std::vector<Outcome> outcomes;
   std::size_t next = 0;
   for (const auto& message : messages) {
@@ -323,7 +334,12 @@ Result<std::string> Courier::test(const std::string& recipient, const std::stop_
     Letter letter{.id = random_uuid(), .recipient = one};
     letter.subject = "wattd: a test message";
     letter.text = fmt::format("This is a test of the channel {} on gateway {}.", config_.id, gateway_id_.substr(0, 8));
-    const auto outcome = sender->send(letter, stop);
+    Outcome outcome;
+    try {
+      outcome = sender->send(letter, stop);
+    } catch (const std::exception& problem) {
+      outcome = {Outcome::Kind::retry, problem.what(), {}};
+    }
     if (outcome.kind != Outcome::Kind::sent)
       return fail(ErrorKind::retry, fmt::format("{}: {}", one, outcome.response));
     said += fmt::format("{}{}: {}", said.empty() ? "" : "; ", one, outcome.response);

@@ -71,6 +71,7 @@ class Courier {
   std::string rule_name(const std::string& id);
   Letter letter_of(const std::vector<Delivery>& batch);
   void deliver(std::vector<Delivery> batch, storage::Changes changes, const std::stop_token& stop);
+  std::vector<Outcome> send_safely(const std::vector<Letter>& letters, const std::stop_token& stop);
   std::vector<Outcome> send_those_that_say_something(const std::vector<Letter>& messages, const std::stop_token& stop);
   void write_into(std::vector<Delivery>& letter, const Outcome& outcome) const;
   void conclude(std::vector<Delivery> done, std::vector<Delivery> left, std::optional<std::chrono::seconds> after);

@@ -9,7 +9,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto kLook = 30s;  // at hours of the day
+constexpr auto kLook = 30s;      // at hours of the day
+constexpr auto kMostAsked = 1h;  // that a provider may ask to be left alone for
 
 }  // namespace
 
@@ -45,8 +46,13 @@ std::optional<std::vector<Delivery>> Mailbox::take(Moment moment) {
     fill(recipient, moment.mono);
     if (recipient.tokens < 1) continue;
     std::vector<Delivery> batch;
+    // What may have been taken before a crash goes once more as it went then, so that it can be told for the same.
+    const auto unsure =
+        std::ranges::find_if(recipient.waiting, [](const Waiting& one) { return one.delivery.sending_at.has_value(); });
+    const auto alone = unsure == recipient.waiting.end() ? std::string() : unsure->delivery.message_id;
     std::erase_if(recipient.waiting, [&](Waiting& one) {
-      if (!may_be_told(one.severity, moment.now)) return false;
+      if (!alone.empty() && one.delivery.message_id != alone) return false;
+      if (alone.empty() && !may_be_told(one.severity, moment.now)) return false;
       recipient.out[one.delivery.id] = {one.severity, one.since};
       batch.push_back(std::move(one.delivery));
       return true;
@@ -84,7 +90,7 @@ Timestamp Mailbox::put_back(std::vector<Delivery> deliveries, std::optional<std:
   pause = std::min<std::chrono::duration<double>>(pause, manners_.longest_pause);
   // Not all gateways of a plant at once.
   pause *= std::uniform_real_distribution(0.8, 1.2)(random_);
-  if (after) pause = std::max<std::chrono::duration<double>>(pause, *after);
+  if (after) pause = std::max<std::chrono::duration<double>>(pause, std::min<std::chrono::seconds>(*after, kMostAsked));
   const auto wait = std::chrono::duration_cast<std::chrono::microseconds>(pause);
   recipient.failures += 1;
   recipient.not_before = moment.mono + wait;

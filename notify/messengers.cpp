@@ -77,7 +77,7 @@ class Telegram final : public Channel {
                              stop);
     const auto json = object_in(answer.body);
     if (answer.status / 100 == 2 && json["ok"].isBool() && json["ok"].asBool())
-      return {Outcome::Kind::sent, fmt::format("message {}", json["result"]["message_id"].asInt64()), {}};
+      return {Outcome::Kind::sent, answer.body.substr(0, 200), {}};
     const auto what = fmt::format("{} {}", answer.status,
                                   json["description"].isString() ? json["description"].asString() : answer.body);
     // A chat that is not there, or a person who has shown the bot the door.
@@ -86,8 +86,9 @@ class Telegram final : public Channel {
     if (is_about_chat) return {Outcome::Kind::bounced, what, {}};
     if (auto outcome = passing(answer)) {
       // It says in its body how long it wants to be left alone.
-      const auto& after = json["parameters"]["retry_after"];
-      if (after.isInt()) outcome->after = std::chrono::seconds{after.asInt()};
+      const auto& parameters = json["parameters"];
+      if (parameters.isObject() && parameters["retry_after"].isInt())
+        outcome->after = std::chrono::seconds{parameters["retry_after"].asInt()};
       return *outcome;
     }
     return {Outcome::Kind::refused, what, {}};

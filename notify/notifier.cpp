@@ -18,6 +18,7 @@ Notifier::Notifier(const std::vector<ChannelConfig>& channels, std::vector<std::
 }
 
 void Notifier::begin(const std::vector<Announcement>& announced, const std::vector<Delivery>& pending) {
+  has_begun_ = true;
   std::map<std::string, std::pair<std::vector<Announced>, std::vector<Delivery>>> by_channel;
   for (const auto& one : announced) by_channel[one.channel].first.push_back({one, {}});
   for (const auto& one : pending) by_channel[one.channel].second.push_back(one);
@@ -38,7 +39,7 @@ void Notifier::begin(const std::vector<Announcement>& announced, const std::vect
 }
 
 void Notifier::tell(const std::vector<Announcement>& announced, const std::vector<Alert>& alerts) {
-  if (announced.empty()) return;
+  if (announced.empty() || !has_begun_) return;
   std::map<std::string, std::vector<Announced>> by_channel;
   for (const auto& one : announced) {
     Announced entry{one, {}};

@@ -1,4 +1,5 @@
 #pragma once
+#include <atomic>
 #include <map>
 #include <memory>
 #include <string>
@@ -19,7 +20,7 @@ class Notifier {
 
   /// What stood in the database when channels began to listen.
   void begin(const std::vector<Announcement>& announced, const std::vector<Delivery>& pending);
-  /// What was committed.
+  /// What was committed; nothing before begin(), which finds it in the database. Threads: that of begin().
   void tell(const std::vector<Announcement>& announced, const std::vector<Alert>& alerts);
 
   Result<std::string> test(const std::string& channel, const std::string& recipient);
@@ -34,6 +35,7 @@ class Notifier {
   std::vector<std::string> relays_;
   std::vector<std::unique_ptr<Courier>> couriers_;
   std::mutex testing_;
+  std::atomic<bool> has_begun_{false};
 };
 
 }  // namespace wattd::notify

@@ -175,11 +175,14 @@ void Pipeline::set_aside(DeadLetter letter) {
 
 Result<Alert> Pipeline::change_alert(Alert alert, const std::function<void(Alert&)>& change, AuditEntry entry) {
   // The engine knows the latest count and value of an alert that stands.
+  const auto later =
+      std::find_if(group_.alerts.rbegin(), group_.alerts.rend(), [&](const Alert& one) { return one.id == alert.id; });
   if (const auto* current = engine_.find(alert.id)) alert = *current;
-  const bool was_resolved = alert.status == AlertStatus::resolved;
+  else if (later != group_.alerts.rend()) alert = *later;
+  if (alert.status == AlertStatus::resolved) return fail(ErrorKind::permanent, "the alert is resolved already");
   change(alert);
   storage::Changes changes{.alerts = {alert}, .audit = {std::move(entry)}};
-  if (alert.status == AlertStatus::resolved && !was_resolved && alert.notified_at) {
+  if (alert.status == AlertStatus::resolved && (alert.notified_at || alert.escalated_at)) {
     for (const auto& channel : engine_.told_of(alert)) changes.announcements.push_back({alert.id, channel, "resolved"});
   }
   if (auto written = store_.put(changes); !written) return std::unexpected(written.error());
@@ -399,6 +402,7 @@ void Pipeline::absorb(rules::Verdict verdict, Timestamp arrived) {
 }
 
 void Pipeline::save_alerts(std::vector<Alert> alerts) {
+  std::ranges::move(engine_.take_notices(), std::back_inserter(group_.outbox));
   if (alerts.empty()) return;
   for (auto& alert : alerts) group_.alerts.push_back(std::move(alert));
   open_group(clock_.monotonic());

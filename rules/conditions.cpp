@@ -83,11 +83,16 @@ void Engine::look(const Watch& watch, Feed& feed, double value, const Arrival& a
     case Kind::demand_forecast: {
       auto& part = state.interval->parts()[watch.part];
       if (is_past) return;
+      const auto ended =
+          condition.kind == Kind::energy ? state.interval->end_before(calendar_, arrival.at) : std::nullopt;
       part.take({arrival.at, value});
-      return conclude(instance, watch.condition,
-                      condition.kind == Kind::energy ? state.interval->energy(calendar_, arrival.at)
-                                                     : state.interval->forecast(calendar_, arrival.at),
-                      arrival);
+      if (condition.kind == Kind::demand_forecast)
+        return conclude(instance, watch.condition, state.interval->forecast(calendar_, arrival.at), arrival);
+      // The reading that begins an interval says what the one before it came to.
+      const auto whole = ended ? std::optional(state.interval->energy(calendar_, *ended)) : std::nullopt;
+      const auto begun = state.interval->energy(calendar_, arrival.at);
+      const bool tells = whole && holds(*whole, condition.comparison, condition.threshold);
+      return conclude(instance, watch.condition, tells ? *whole : begun, arrival);
     }
     case Kind::deviation:
       if (is_past) return;
@@ -166,6 +171,7 @@ void Engine::note_silences(Moment moment, Verdict& verdict) {
     state.actual = std::chrono::duration<double>(silence).count();
     state.at = moment.now;
     settle(instance, {moment.now, moment}, verdict);
+    if (!instance.episode) muted_.push_back(&instance);
   }
 }
 

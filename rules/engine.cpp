@@ -117,6 +117,7 @@ void Engine::rebuild(Moment moment, std::map<Key, std::unique_ptr<Instance>> kep
   std::unordered_map<std::string, std::unique_ptr<Watched>> old = std::exchange(devices_, {});
   *silent_ = {};
   standing_.clear();
+  muted_.clear();
   touched_.clear();
   instances_ = std::move(kept);
   general_.clear(), of_device_.clear();
@@ -146,7 +147,9 @@ void Engine::rebuild(Moment moment, std::map<Key, std::unique_ptr<Instance>> kep
   for (auto& [id, watched] : devices_)
     std::erase_if(watched->feeds, [](const Feed& feed) { return feed.watches.empty(); });
   for (const auto& [key, instance] : instances_) {
-    if (instance->rule != nullptr && instance->episode) standing_.push_back(instance.get());
+    if (instance->rule == nullptr) continue;
+    if (instance->episode) standing_.push_back(instance.get());
+    else if (instance->is_muted()) muted_.push_back(instance.get());
   }
   count_active();
 }
@@ -164,8 +167,10 @@ std::vector<Alert> Engine::resolve_orphans(std::map<Key, std::unique_ptr<Instanc
   for (const auto& [key, instance] : gone) {
     if (!instance->episode) continue;
     auto& alert = instance->episode->alert;
-    if (alert.status != AlertStatus::resolved) alert.status = AlertStatus::resolved, alert.resolved_at = moment.now;
+    if (alert.status == AlertStatus::resolved) instance->episode->told.clear();  // they were told when a person said so
+    else alert.status = AlertStatus::resolved, alert.resolved_at = moment.now;
     alert.stands = false;
+    for (const auto& channel : instance->episode->told) orphan_notices_.push_back({alert.id, channel, "resolved"});
     resolved.push_back(alert);
   }
   count_active();
@@ -328,7 +333,9 @@ std::vector<Alert> Engine::restore(const std::vector<Alert>& latest, Moment mome
     episode->alert = alert;
     episode->since = alert.created_at;
     episode->saved_at = alert.last_seen_at;
+    episode->first_at = std::min(alert.created_at, alert.last_seen_at);
     episode->is_noticed = alert.notified_at.has_value();
+    if (alert.notified_at || alert.escalated_at) episode->told = told_of(alert);
     if (found == instances_.end()) {
       if (!alert.stands) continue;
       auto orphan = std::make_unique<Instance>();
@@ -341,7 +348,10 @@ std::vector<Alert> Engine::restore(const std::vector<Alert>& latest, Moment mome
       auto& noticed_at = one.own_troubles().noticed_at;
       noticed_at = std::max(noticed_at.value_or(*alert.notified_at), *alert.notified_at);
     }
-    if (!alert.stands) continue;
+    if (!alert.stands) {
+      one.own_troubles().episodes.push_back({episode->first_at, alert.last_seen_at});
+      continue;
+    }
     one.episode = std::move(episode);
     one.conditions[0].is_met = true;
     standing_.push_back(&one);
@@ -428,6 +438,7 @@ void Engine::follow_clock(Moment moment) {
       std::chrono::floor<std::chrono::microseconds>(offset - std::exchange(offset_, offset).value_or(offset));
   if (step < kStep && step > -kStep) return;
   for (auto& [key, one] : instances_) {
+    if (one->troubles) one->troubles->episodes.clear();  // their stamps may come anew, and be other readings
     if (one->troubles && one->troubles->noticed_at) *one->troubles->noticed_at += step;
     if (one->met_since) *one->met_since += step;
     for (auto& state : one->conditions) {
@@ -492,6 +503,8 @@ std::vector<std::string> Engine::standing_channels() const {
   for (const auto* one : standing_) {
     if (one->episode && one->episode->alert.is_active() && one->episode->alert.status != AlertStatus::suppressed)
       channels.insert(one->rule->channels.begin(), one->rule->channels.end());
+    if (one->episode && one->episode->alert.is_active() && one->episode->alert.escalated_at)
+      channels.insert(one->rule->escalate_to.begin(), one->rule->escalate_to.end());
   }
   return {channels.begin(), channels.end()};
 }

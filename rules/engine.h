@@ -6,6 +6,7 @@
 #include <span>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "config/table.h"
@@ -102,6 +103,8 @@ class Engine {
   std::vector<Alert> restore(const std::vector<Alert>& latest, Moment moment);
   /// Fills what is new from what was read before; raises nothing.
   void recall(History& history, Moment moment);
+  /// What is to be told of alerts that came back resolved since the last call.
+  std::vector<Announcement> take_notices() { return std::exchange(orphan_notices_, {}); }
   void set_silences(std::vector<Silence> silences) { silences_ = std::move(silences); }
 
   /// The latest of an alert that stands; null for any other.
@@ -186,8 +189,10 @@ class Engine {
   std::unordered_map<std::string, std::unique_ptr<Watched>> devices_;
   std::map<Key, std::unique_ptr<Instance>> instances_;
   std::vector<Instance*> standing_;  ///< With an episode that stands.
+  std::vector<Instance*> muted_;     ///< Met by silence, and without an episode yet.
   std::vector<Instance*> touched_;   ///< By the reading at hand.
   std::unique_ptr<std::priority_queue<Silent>> silent_;
+  std::vector<Announcement> orphan_notices_;
   Instant ticked_{};
   std::optional<std::chrono::nanoseconds> offset_;  ///< Of the wall clock from the other.
   std::array<std::size_t, 4> active_{};

@@ -15,6 +15,7 @@ using Kind = ConditionKind;
 // While an alert stands, its count and last value are saved this often; the state itself at every change.
 constexpr auto kSaveEvery = 10s;
 constexpr auto kTick = 500ms;
+constexpr std::size_t kRemembered = 32;  // episodes of a rule on a device
 
 /// `average of power_total over 15 min`, or just the property.
 std::string describe(const Condition& condition) {
@@ -31,6 +32,16 @@ std::string describe(const Condition& condition) {
                          condition.is_relative ? " in %" : "");
     default: return fmt::format("{} of {} over {}", to_string(condition.kind), condition.property, window);
   }
+}
+
+/// Whether a reading of that stamp was part of an episode that is over: it has come once more.
+bool was_judged(Timestamp at, const std::vector<TimeRange>& episodes) {
+  return std::ranges::any_of(episodes, [&](const TimeRange& one) { return at >= one.from && at <= one.to; });
+}
+
+void remember(TimeRange episode, std::vector<TimeRange>& episodes) {
+  if (episodes.size() >= kRemembered) episodes.erase(episodes.begin());
+  episodes.push_back(episode);
 }
 
 const char* unit_of(Kind kind) { return kind == Kind::energy ? " kWh" : kind == Kind::demand_forecast ? " kW" : ""; }
@@ -104,7 +115,8 @@ void Engine::settle(Instance& instance, const Arrival& arrival, Verdict& verdict
   }
   if (!instance.met_since || arrival.at < *instance.met_since) instance.met_since = arrival.at;
   if (instance.episode) return count(instance, arrival, verdict);
-  if (arrival.at - *instance.met_since >= instance.rule->hold) raise(instance, arrival, verdict);
+  if (arrival.at - *instance.met_since < instance.rule->hold) return;
+  if (!instance.troubles || !was_judged(arrival.at, instance.troubles->episodes)) raise(instance, arrival, verdict);
 }
 
 void Engine::raise(Instance& instance, const Arrival& arrival, Verdict& verdict) {
@@ -113,6 +125,7 @@ void Engine::raise(Instance& instance, const Arrival& arrival, Verdict& verdict)
   instance.episode = std::make_unique<Episode>();
   auto& alert = instance.episode->alert;
   instance.episode->since = arrival.moment.now;
+  instance.episode->first_at = instance.met_since.value_or(arrival.at);
   alert = alert_of(instance, which, instance.conditions[which].actual, arrival);
   standing_.push_back(&instance);
   auto& raises = instance.own_troubles().raises;
@@ -140,14 +153,18 @@ void Engine::tell_if_due(Instance& instance, Moment moment, Verdict& verdict) {
 std::vector<std::string> Engine::told_of(const Alert& alert) const {
   const auto rule = std::ranges::find(rules_, alert.rule_id, &Rule::id);
   if (rule == rules_.end()) return {};
-  auto channels = rule->channels;
+  auto channels = alert.notified_at ? rule->channels : std::vector<std::string>{};
   if (alert.escalated_at) channels.insert(channels.end(), rule->escalate_to.begin(), rule->escalate_to.end());
   return channels;
 }
 
 void Engine::tell(const Instance& instance, const char* event, const std::vector<std::string>& channels,
                   Verdict& verdict) {
-  for (const auto& channel : channels) verdict.notices.push_back({instance.episode->alert.id, channel, event});
+  for (const auto& channel : channels) {
+    verdict.notices.push_back({instance.episode->alert.id, channel, event});
+    auto& told = instance.episode->told;
+    if (std::ranges::find(told, channel) == told.end()) told.push_back(channel);
+  }
 }
 
 void Engine::count(Instance& instance, const Arrival& arrival, Verdict& verdict) {
@@ -170,11 +187,13 @@ void Engine::count(Instance& instance, const Arrival& arrival, Verdict& verdict)
 /// A reading from before others that were judged already: it has met the rule, and is over.
 void Engine::note_past(Instance& instance, double actual, const Arrival& arrival, Verdict& verdict) {
   const auto& condition = instance.rule->conditions[0];
-  auto& [noticed_at, raises, past, past_value] = instance.own_troubles();
+  auto& [noticed_at, raises, episodes, past, past_value] = instance.own_troubles();
   if (!holds(actual, condition.comparison, condition.threshold) || !is_judged_at(*instance.rule, arrival.at)) {
     past.reset();
     return;
   }
+  if (was_judged(arrival.at, episodes)) return;
+  remember({arrival.at, arrival.at}, episodes);
   const bool is_new = !past;
   if (is_new) {
     past = std::make_unique<Episode>();
@@ -219,14 +238,12 @@ void Engine::resolve(Instance& instance, Moment moment, Verdict& verdict) {
   auto& alert = episode.alert;
   alert.stands = false;
   if (alert.status != AlertStatus::resolved) {
-    const bool was_silenced = alert.status == AlertStatus::suppressed;
     alert.status = AlertStatus::resolved;
     alert.resolved_at = moment.now;
-    if (episode.is_noticed && !was_silenced) {
-      tell(instance, "resolved", told_of(alert), verdict);
-    }
+    tell(instance, "resolved", std::vector(episode.told), verdict);
   }
   save(instance, moment, verdict);
+  remember({episode.first_at, alert.last_seen_at}, instance.own_troubles().episodes);
   instance.episode.reset();
   std::erase(standing_, &instance);
   count_active();
@@ -244,7 +261,9 @@ void Engine::look_after(Instance& instance, Moment moment, Verdict& verdict) {
             moment.now)
       state.is_met = false;
   }
-  if (!is_judged_at(rule, moment.now) || !is_met(instance, moment.mono)) {
+  // After a start, or a change of the rule, it stands until a reading has been judged.
+  const bool has_spoken = std::ranges::any_of(instance.conditions, [](const auto& one) { return one.at.has_value(); });
+  if (!is_judged_at(rule, moment.now) || (has_spoken && !is_met(instance, moment.mono))) {
     instance.met_since.reset();
     end(instance, moment, verdict);
     if (!instance.episode) return;
@@ -272,6 +291,9 @@ void Engine::tick(Moment moment, Verdict& verdict) {
   ticked_ = moment.mono;
   follow_clock(moment);
   note_silences(moment, verdict);
+  // Who is silent says nothing that a rule could be judged by once it has held for long enough, or its hours have come.
+  std::erase_if(muted_, [](const Instance* one) { return one->episode || !one->is_muted(); });
+  for (auto* instance : std::vector(muted_)) settle(*instance, {moment.now, moment}, verdict);
   const auto standing = standing_;
   for (auto* instance : standing) look_after(*instance, moment, verdict);
 }

@@ -14,6 +14,8 @@ struct Episode {
   Alert alert;
   Timestamp since{};                   ///< When it was raised, on the clock as it goes now.
   Timestamp saved_at{};                ///< When the alert was last among the changed.
+  Timestamp first_at{};                ///< Of the first reading of it.
+  std::vector<std::string> told;       ///< Channels.
   bool is_noticed = false;             ///< Its raising was told to somebody.
   std::optional<Instant> quiet_since;  ///< Not met since, while it comes and goes too often.
 };
@@ -38,8 +40,9 @@ struct ConditionState {
 struct Troubles {
   std::optional<Timestamp> noticed_at;  ///< When somebody was told last.
   std::vector<Instant> raises;          ///< The last ones.
-  std::unique_ptr<Episode> past;        ///< Of readings that came after later ones.
-  std::optional<double> past_value;     ///< What such a reading, now at hand, says.
+  std::vector<TimeRange> episodes;  ///< When the last ones were, by the readings' stamps: what comes again is not news.
+  std::unique_ptr<Episode> past;    ///< Of readings that came after later ones.
+  std::optional<double> past_value;  ///< What such a reading, now at hand, says.
 };
 
 /// A rule on one of the devices in its scope, or on a building as a whole.
@@ -50,6 +53,13 @@ struct Engine::Instance {
   std::optional<Timestamp> met_since;
   std::unique_ptr<Episode> episode;
   std::unique_ptr<Troubles> troubles;  ///< None of most.
+  /// Whether one of its conditions is met by silence.
+  bool is_muted() const {
+    for (std::size_t i = 0; i < conditions.size(); ++i) {
+      if (rule->conditions[i].kind == ConditionKind::no_data && conditions[i].is_met) return true;
+    }
+    return false;
+  }
   Troubles& own_troubles() {
     if (!troubles) troubles = std::make_unique<Troubles>();
     return *troubles;

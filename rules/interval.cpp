@@ -72,6 +72,11 @@ double Interval::energy(const Calendar& calendar, Timestamp at) {
   return static_cast<double>(milli) / 1e6;
 }
 
+std::optional<Timestamp> Interval::end_before(const Calendar& calendar, Timestamp at) const {
+  if (newest_ == Timestamp{} || calendar.slot_of(at, length_).from <= newest_) return std::nullopt;
+  return calendar.slot_of(newest_, length_).to - std::chrono::microseconds{1};
+}
+
 void Interval::begin_again(Timestamp now) {
   newest_ = std::min(newest_, now);
   for (auto& part : parts_) part.begin_again(now);

@@ -50,6 +50,8 @@ class Interval {
   /// The average power that the interval will end with, if all goes on as in the last minutes; nothing while a part of
   /// it is not known. Units: kW.
   std::optional<double> forecast(const Calendar& calendar, Timestamp at);
+  /// The last instant of the interval that was asked about last, where `at` lies behind it.
+  std::optional<Timestamp> end_before(const Calendar& calendar, Timestamp at) const;
   void begin_again(Timestamp now);
 
  private:

@@ -107,6 +107,23 @@ TEST_F(MailboxTest, quiet_hours_let_only_the_gravest_through) {
   EXPECT_EQ(take(), "m");
 }
 
+TEST_F(MailboxTest, nobody_asks_for_years) {
+  add("1");
+  take(false, 999'999'999s);
+  pass(61min);
+  EXPECT_EQ(take(), "1");
+}
+
+TEST_F(MailboxTest, what_may_have_been_taken_goes_once_more_as_it_was) {
+  for (const auto* id : {"1", "2"}) {
+    box.add({.id = id, .recipient = "a", .message_id = "m", .attempts = 1, .sending_at = now, .created_at = now},
+            Severity::low, moment());
+  }
+  add("3");
+  EXPECT_EQ(take(), "12");
+  EXPECT_EQ(take(), "3");
+}
+
 TEST_F(MailboxTest, a_restart_takes_up_the_pause) {
   box.add({.id = "1", .recipient = "a", .attempts = 3, .due_at = now + 60s, .created_at = now}, Severity::low,
           moment());

@@ -124,6 +124,19 @@ TEST_F(EngineTest, no_data_of_a_device_that_never_spoke_and_after_a_restart) {
   EXPECT_EQ(wait(11min).raised, 1u);
 }
 
+TEST_F(EngineTest, silence_waits_for_its_time_and_its_hours) {
+  use({rule("kind = \"no_data\"\nwindow = \"1min\"\nfor = \"5min\"\n"),
+       rule_of(
+           "name = \"noon\"\ndevices = [\"D1\"]\nkind = \"no_data\"\nwindow = \"1min\"\nhours = \"12:00-13:00\"\n")});
+  next(1);
+  std::map<std::string, int> minutes;
+  for (int minute = 1; minute < 60; ++minute) {
+    for (const auto& alert : wait(1min).changed) minutes.try_emplace(alert.rule_id, minute);
+  }
+  EXPECT_NEAR(minutes["r"], 7, 1);
+  EXPECT_NEAR(minutes["noon"], 34, 1) << "11:26 it was";
+}
+
 TEST_F(EngineTest, a_step_of_the_wall_clock_makes_nobody_silent) {
   use({rule("kind = \"no_data\"\nwindow = \"10min\"\n")});
   next(1);
@@ -164,6 +177,19 @@ TEST_F(EngineTest, energy_of_the_quarter_hour_counts_from_its_beginning) {
   // The interval ends, and the alert with it, though the meter says nothing.
   pass(20min);
   EXPECT_EQ(tick().changed.at(0).status, AlertStatus::resolved);
+}
+
+TEST_F(EngineTest, a_reading_at_the_end_of_an_interval_says_what_it_came_to) {
+  use({rule("kind = \"energy\"\nproperty = \"energy_import_total\"\nwindow = \"15min\"\nthreshold = 9\n")});
+  pass(4min);  // 11:30
+  double kwh = 100;
+  judge(kwh, "D1", "energy_import_total");
+  std::size_t raised = 0;
+  for (int i = 0; i < 4; ++i) {
+    pass(15min);
+    raised += judge(kwh += i == 2 ? 1 : 10, "D1", "energy_import_total").raised;
+  }
+  EXPECT_EQ(raised, 2u) << "10, 10, 1 and 10 kWh: the second goes on with the first";
 }
 
 TEST_F(EngineTest, demand_forecast_warns_before_the_quarter_hour_is_over) {

@@ -171,6 +171,50 @@ TEST_F(EngineTest, a_backlog_that_goes_on_until_now_is_told_once_it_has_arrived_
   EXPECT_EQ(events(arrived), Events{"email:raised"});
 }
 
+TEST_F(EngineTest, what_comes_once_more_is_no_news) {
+  use({overheat("cooldown = \"0s\"\n")});
+  next(60);
+  next(10);
+  const auto again = judge(60, "D1", "temperature", 1s);
+  EXPECT_TRUE(again.changed.empty());
+  EXPECT_TRUE(again.notices.empty());
+  pass(10s);
+  judge(10);
+  EXPECT_EQ(judge(70, "D1", "temperature", 5s).raised, 1u) << "this one nobody knew";
+  EXPECT_EQ(judge(70, "D1", "temperature", 5s).raised, 0u);
+}
+
+TEST_F(EngineTest, a_rule_that_is_changed_keeps_its_alert_until_it_has_judged) {
+  use({overheat("cooldown = \"0s\"\n")});
+  const auto id = next(60).changed.at(0).id;
+  auto changed = overheat("cooldown = \"0s\"\n");
+  changed.conditions[0].threshold = 55;
+  use({changed});
+  EXPECT_TRUE(wait(1s).changed.empty());
+  EXPECT_EQ(next(60).raised, 0u);
+  const auto over = next(52);
+  ASSERT_EQ(over.changed.size(), 1u);
+  EXPECT_EQ(over.changed[0].id, id);
+}
+
+TEST_F(EngineTest, whoever_was_told_hears_the_end_also_of_a_rule_that_goes) {
+  use({overheat()});
+  next(60);
+  engine.set_rules({}, moment());
+  const auto notices = engine.take_notices();
+  ASSERT_EQ(notices.size(), 1u);
+  EXPECT_EQ(notices[0].event, "resolved");
+  EXPECT_TRUE(engine.take_notices().empty());
+}
+
+TEST_F(EngineTest, an_end_during_maintenance_is_told_where_its_beginning_was) {
+  use({overheat()});
+  next(60);
+  engine.set_silences({{.id = "s", .from = now, .to = now + 1h}});
+  wait(1s);
+  EXPECT_EQ(events(next(10)), Events{"email:resolved"});
+}
+
 TEST_F(EngineTest, an_alert_that_comes_and_goes_stands_until_it_has_been_quiet) {
   use({overheat("cooldown = \"0s\"\n")});
   int told = 0, raised = 0;

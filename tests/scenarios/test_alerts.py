@@ -153,6 +153,30 @@ def test_telegram_and_a_rules_own_recipients(plant, broker, meter, provider):
     assert "Schwere mittel" in bot.documents()[0]["text"]
 
 
+def test_an_answer_nobody_understands_stops_nothing(plant, broker, meter, provider):
+    bot = provider(lambda request: (429, {}, '{"ok": false, "parameters": [1], "description": 7}'))
+    gateway = Gateway(plant, mqtt_config(broker) + rule(channels='["chat"]') +
+                      f'[[channels]]\nid = "chat"\nkind = "telegram"\nurl = "{bot.url}"\ntoken = "1:a"\nrecipients = ["1"]\nfirst_pause = "1s"\n')
+    gateway.wait_connected()
+    meter.say(temperature=60)
+    wait_until(lambda: bot.requests, what="it is told")
+    bot.answer = lambda request: (200, {}, '{"ok": true, "result": true}')
+    wait_until(lambda: notifications(gateway, status="sent"), what="it is taken")
+    assert gateway.process.alive()
+
+
+def test_what_waited_for_the_start_is_told_once(plant, broker, meter, provider):
+    receiver = provider()
+    gateway = Gateway(plant, mqtt_config(broker) + webhook(receiver) + rule())
+    gateway.wait_connected()
+    gateway.stop()
+    meter.say(temperature=60)
+    gateway.start()
+    wait_until(lambda: notifications(gateway, status="sent"), what="it is told")
+    time.sleep(1.5)
+    assert len(receiver.requests) == 1 and len(notifications(gateway)) == 1
+
+
 def test_a_crash_between_commit_and_send_loses_no_notification(plant, broker, meter, provider):
     receiver = provider(lambda request: None)  # takes it, and never answers
     gateway = Gateway(plant, mqtt_config(broker) + webhook(receiver) + rule())
