@@ -70,6 +70,9 @@ class Gateway {
   /// Sends a test message over a channel, to one recipient or to all; takes up to half a minute.
   /// Errors: permanent for a channel that is not there, retry with what the provider said.
   virtual Result<std::string> test_channel(const std::string& channel, const std::string& recipient) const = 0;
+  /// Whether somebody hears of a rule's alerts: what is amiss with its channels, which need not be there yet.
+  /// Errors: permanent for a recipient that its channel cannot reach.
+  virtual Result<std::vector<std::string>> check_channels(const Rule& rule) const = 0;
   /// What went over a bus after a frame's number; it is kept from now on, for a while. Errors: permanent for a bus that
   /// is not there.
   virtual Result<BusTrace> trace_bus(const std::string& bus, std::uint64_t after) const = 0;

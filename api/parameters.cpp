@@ -62,8 +62,17 @@ std::vector<std::string> list_of(const Request& request, const std::string& name
 
 Response not_found(const std::string& what) { return error_response(404, "NOT_FOUND", what + " does not exist"); }
 
+std::string asker(const Request& request) {
+  auto who = text_of(request, "by");
+  return who.empty() ? "somebody at the socket" : who;
+}
+
 Response storage_error(const Error& error) {
   return error_response(503, "STORAGE_ERROR", error.message + "; try again, and see wattctl doctor");
+}
+
+Response busy() {
+  return error_response(503, "BUSY", "the change was not written in time; look again before repeating it");
 }
 
 Response ok(std::string body) { return {.body = std::move(body)}; }

@@ -20,9 +20,14 @@ std::size_t number_of(const Request& request, const std::string& name, std::size
 Timestamp time_of(const Request& request, const std::string& name, Timestamp fallback);
 storage::Step interval_of(const Request& request);
 std::vector<std::string> list_of(const Request& request, const std::string& name);
+/// Who asks for a change, for the audit trail.
+std::string asker(const Request& request);
 
 Response ok(std::string body);
 Response not_found(const std::string& what);
 Response storage_error(const Error& error);
+/// For a change that has not reached the disk within kWritePatience.
+Response busy();
+inline constexpr std::chrono::seconds kWritePatience{5};
 
 }  // namespace wattd::api

@@ -72,6 +72,7 @@ Response Routes::answer(const Request& request) try {
       return demand(request, rest[0], building);
   }
   if (auto answered = answer_about_rules(request)) return std::move(*answered);
+  if (auto answered = answer_about_alerts(request)) return std::move(*answered);
   constexpr std::string_view kBuses = "/api/v1/buses/";
   if (request.method == "POST" && path.starts_with(kBuses)) {
     // A bus may be called after its device, slashes included.

@@ -47,6 +47,8 @@ class Routes {
   std::optional<Surroundings> surroundings();
   Response evaluate_rules(const Request& request);
   Response test_rule(const Request& request);
+  // alert_routes.cpp
+  std::optional<Response> answer_about_alerts(const Request& request);
   Response alerts(const Request& request);
   Response alert(const std::string& id);
   Response change_alert(const Request& request, const std::string& id, const std::string& verb);
@@ -58,6 +60,7 @@ class Routes {
   Response test_channel(const Request& request, const std::string& channel);
   Response notifications(const Request& request);
   Response audit(const Request& request);
+  // routes.cpp
   Response dead_letters(const Request& request);
   Response dead_letter(std::int64_t id);
   Response replay(std::int64_t id);

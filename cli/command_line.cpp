@@ -224,6 +224,8 @@ void add_meter_commands(CLI::App& app, Choices& choices, Action& chosen) {
   read->add_flag("--orders", target.orders, "What the words say in every order, beside what a plant may have");
   explain->add_option("--baud", target.baud, "Of the serial line (9600)");
   scan->add_option("--units", target.units, "To ask, such as 1-10,247 (1-247)");
+  read->add_option("--instance", target.instance, "Which of several SunSpec models of one kind (1)")
+      ->check(CLI::Range(1, 20));
   for (auto* command : {read, probe})
     command->add_option("--unit", target.unit, "Unit id (1)")->check(CLI::Range(1, 255));
   add_line_options(*read, target, 1000, true);

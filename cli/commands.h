@@ -94,6 +94,7 @@ struct MeterTarget {
   std::string parity = "none";
   int stop_bits = 1;
   int unit = 1;
+  int instance = 1;  ///< Of several SunSpec models of one kind.
   int timeout_ms = 1000;
   bool rtu_over_tcp = false;
   bool experimental = false;

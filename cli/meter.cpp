@@ -1,7 +1,10 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
+#include <charconv>
 #include <cmath>
+#include <tuple>
 
 #include "cli/meter_target.h"
 #include "cli/remote_link.h"
@@ -15,15 +18,44 @@ namespace wattd::cli {
 
 using namespace drivers::modbus;
 
+namespace {
+
+constexpr int kUsualPort = 502;
+
+/// Of host, host:port, [::1] and [::1]:port. Shape: the port is 0 where it is no port.
+std::pair<std::string, int> host_and_port(std::string_view text) {
+  auto end = text.rfind(':');
+  const bool is_bracketed = text.starts_with('[');
+  const auto bracket = text.find(']');
+  if (is_bracketed && bracket == std::string_view::npos) return {std::string(text), 0};
+  if (end != std::string_view::npos && is_bracketed && end < bracket) end = std::string_view::npos;
+  if (!is_bracketed && std::ranges::count(text, ':') > 1) end = std::string_view::npos;  // an IPv6 address alone
+  auto host = text.substr(0, end);
+  if (is_bracketed) host = host.substr(1, bracket - 1);
+  if (end == std::string_view::npos) return {std::string(host), kUsualPort};
+  const auto digits = text.substr(end + 1);
+  int port = 0;
+  const auto [stop, problem] = std::from_chars(digits.data(), digits.data() + digits.size(), port);
+  const bool is_port = problem == std::errc{} && stop == digits.data() + digits.size() && port >= 1 && port <= 65535;
+  return {std::string(host), is_port ? port : 0};
+}
+
+}  // namespace
+
+std::string complaint_about(const MeterTarget& target) {
+  if (target.tcp.empty()) return "";
+  const auto [host, port] = host_and_port(target.tcp);
+  if (port > 0 && !host.empty()) return "";
+  return fmt::format("--tcp is {:?}; expected host or host:port with a port from 1 to 65535", target.tcp);
+}
+
 Address address_of(const MeterTarget& target) {
   Address address;
   address.device = target.serial;
   address.baud = target.baud;
   address.parity = target.parity == "even" ? 'E' : target.parity == "odd" ? 'O' : 'N';
   address.stop_bits = target.stop_bits;
-  const auto colon = target.tcp.rfind(':');
-  address.host = target.tcp.substr(0, colon);
-  if (colon != std::string::npos) address.port = std::atoi(target.tcp.c_str() + colon + 1);
+  if (!target.tcp.empty()) std::tie(address.host, address.port) = host_and_port(target.tcp);
   address.timeout = std::chrono::milliseconds{target.timeout_ms};
   address.rtu_over_tcp = target.rtu_over_tcp;
   return address;
@@ -125,12 +157,16 @@ int read_meter(Context& context, const MeterTarget& target) {
   try {
     const auto profile = load_profile(target.profile, target.profile_directories);
     const SystemClock clock;
+    if (const auto problem = complaint_about(target); !problem.empty())
+      return complain({ErrorKind::permanent, problem});
+    if (target.instance > 1 && profile.sunspec.empty())
+      return complain({ErrorKind::permanent, "--instance is for profiles of SunSpec models"});
     const auto link = link_to(context, target, clock);
     Table table({"MEASURAND", "VALUE", "UNIT", "ADDRESS", "WORDS", ""});
     Table orders({"MEASURAND", "ORDER", "VALUE", "UNIT", "A PLANT HAS", ""});
     Json::Value json(Json::arrayValue);
     int failures = 0;
-    const auto base = base_of(*link, target.unit, profile);
+    const auto base = base_of(*link, target.unit, profile, target.instance);
     if (!base) return complain(base.error());
     for (const auto& request : plan(profile, Rows::all, target.experimental)) {
       read_into(*link, {target.unit, *base}, request, table, orders, json, failures);

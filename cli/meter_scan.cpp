@@ -86,6 +86,7 @@ Json::Value to_json(int unit, const std::vector<Candidate>& candidates) {
     one["profile"] = candidate.profile;
     one["experimental"] = candidate.experimental;
     one["identified"] = candidate.identified;
+    one["instance"] = candidate.instance;
     one["plausible"] = candidate.plausible;
     one["idle"] = candidate.idle;
     one["doubtful"] = candidate.doubtful;
@@ -95,6 +96,11 @@ Json::Value to_json(int unit, const std::vector<Candidate>& candidates) {
   return json;
 }
 
+/// Which of several models of one kind.
+std::string instance_of(const Candidate& candidate) {
+  return candidate.instance == 1 ? "" : fmt::format(", instance {}", candidate.instance);
+}
+
 void add_rows(Table& table, int unit, const std::vector<Candidate>& candidates) {
   if (candidates.empty())
     table.add({fmt::format("{}", unit), "?", "", "answers, but no profile fits; try wattctl meter read with one"});
@@ -102,7 +108,7 @@ void add_rows(Table& table, int unit, const std::vector<Candidate>& candidates) 
     std::vector<std::string> values;
     for (const auto& [name, value] : candidate.values) values.push_back(fmt::format("{} {:.6g}", name, value));
     table.add(
-        {fmt::format("{}", unit), candidate.profile,
+        {fmt::format("{}", unit), candidate.profile + instance_of(candidate),
          fmt::format("{} of {}{}{}", candidate.plausible, candidate.plausible + candidate.idle + candidate.doubtful,
                      candidate.identified ? ", says so itself" : "", candidate.experimental ? ", experimental" : ""),
          fmt::format("{}", fmt::join(values, "  "))});
@@ -124,8 +130,9 @@ void suggest(const MeterTarget& target, const std::vector<std::pair<int, Candida
                  address.rtu_over_tcp ? "framing = \"rtu\"\n" : "");
   }
   for (const auto& [unit, candidate] : best)
-    fmt::print("  [[buses.meters]]\n  device = \"METER{0}\"\n  unit = {0}\n  profile = \"{1}\"\n", unit,
-               candidate.profile);
+    fmt::print("  [[buses.meters]]\n  device = \"METER{0}{2}\"\n  unit = {0}\n  profile = \"{1}\"\n{3}", unit,
+               candidate.profile, candidate.instance == 1 ? "" : fmt::format("-{}", candidate.instance),
+               candidate.instance == 1 ? "" : fmt::format("  instance = {}\n", candidate.instance));
 }
 
 /// One way in which a line may want to be spoken to.
@@ -173,6 +180,8 @@ int scan_meters(Context& context, const MeterTarget& target) {
   if (target.bus.empty() && !target.serial.empty()) {
     if (const auto silence = require_silence(address_of(target)); !silence) return complain(silence.error());
   }
+  const auto problem = complaint_about(target);
+  if (!problem.empty()) return complain({ErrorKind::permanent, problem});
   const auto link = link_to(context, target, clock);
   const bool is_tcp = target.bus.empty() && target.serial.empty();
   Scanner scanner(*link, all_profiles(target.profile_directories), is_tcp ? 0ms : kPauseSerial);
@@ -184,7 +193,11 @@ int scan_meters(Context& context, const MeterTarget& target) {
     show_progress(unit, i, units->size());
     if (!scanner.is_there(unit)) continue;
     const auto candidates = scanner.identify(unit, kMostCandidates);
-    if (!candidates.empty()) best.emplace_back(unit, candidates.front());
+    // Several models of one device are several meters.
+    for (const auto& candidate : candidates) {
+      if (&candidate == &candidates.front() || (candidate.identified && candidate.instance > 1))
+        best.emplace_back(unit, candidate);
+    }
     add_rows(table, unit, candidates);
     json.append(to_json(unit, candidates));
   }
@@ -202,6 +215,7 @@ int scan_meters(Context& context, const MeterTarget& target) {
 
 int probe_line(Context& context, const MeterTarget& target) {
   const SystemClock clock;
+  if (const auto problem = complaint_about(target); !problem.empty()) return complain({ErrorKind::permanent, problem});
   if (!target.serial.empty()) {
     if (const auto silence = require_silence(address_of(target)); !silence) return complain(silence.error());
   }

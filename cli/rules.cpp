@@ -111,6 +111,12 @@ Result<std::string> edited(const std::string& text) {
   return changed.str();
 }
 
+/// A rule that was added or changed, and what is amiss with it.
+void print_made(const Json::Value& rule, const std::string& how) {
+  fmt::print("{} {} is {}\n", cell(rule["rule_id"]), cell(rule["rule_name"]), how);
+  for (const auto& warning : rule["warnings"]) fmt::print(stderr, "wattctl: {}\n", warning.asString());
+}
+
 std::string by(const std::string& who) { return "by=" + escaped(who); }
 
 }  // namespace
@@ -153,10 +159,8 @@ int add_rules(Context& context, const std::string& path, const std::string& who)
   int status = 0;
   for (const auto& rule : *rules) {
     const auto added = context.client.post("/api/v1/rules?" + by(who), body_of(rule).toStyledString());
-    status =
-        std::max(status, answer(context, added, [](const Json::Value& made) {
-                   fmt::print("{} {} is {}\n", cell(made["rule_id"]), cell(made["rule_name"]), cell(made["status"]));
-                 }));
+    status = std::max(status,
+                      answer(context, added, [](const Json::Value& made) { print_made(made, cell(made["status"])); }));
   }
   return status;
 }
@@ -175,9 +179,8 @@ int edit_rule(Context& context, const std::string& wanted, const std::string& wh
     const auto tables = config::parse(*after, "rule").tables("rules");
     if (tables.size() != 1) return complain({ErrorKind::permanent, "expected one [[rules]] table"});
     const auto changed = rules::parse_rule(tables[0]);
-    return answer(
-        context, context.client.put(rule_path(*rule) + "?" + by(who), body_of(changed).toStyledString()),
-        [](const Json::Value& now) { fmt::print("{} {} is changed\n", cell(now["rule_id"]), cell(now["rule_name"])); });
+    return answer(context, context.client.put(rule_path(*rule) + "?" + by(who), body_of(changed).toStyledString()),
+                  [](const Json::Value& now) { print_made(now, "changed"); });
   } catch (const config::ConfigError& problem) {
     return complain({ErrorKind::permanent, problem.what()});
   }
@@ -189,9 +192,7 @@ int set_rule_status(Context& context, const std::string& wanted, const std::stri
   Json::Value body;
   body["status"] = status;
   return answer(context, context.client.patch(rule_path(*rule) + "/status?" + by(who), body.toStyledString()),
-                [](const Json::Value& now) {
-                  fmt::print("{} {} is {}\n", cell(now["rule_id"]), cell(now["rule_name"]), cell(now["status"]));
-                });
+                [](const Json::Value& now) { print_made(now, cell(now["status"])); });
 }
 
 int test_rule(Context& context, const RuleTest& test) {

@@ -277,6 +277,11 @@ Result<std::vector<std::uint16_t>> Daemon::ask_meter(const std::string& bus,
   return asked->ask(request, timeout, timeout + std::chrono::seconds{3});
 }
 
+Result<std::vector<std::string>> Daemon::check_channels(const Rule& rule) const {
+  const std::scoped_lock lock(mutex_);
+  return daemon::check_channels(rule, settings_);
+}
+
 Result<std::string> Daemon::test_channel(const std::string& channel, const std::string& recipient) const {
   std::shared_ptr<Notices> notices;
   {

@@ -45,6 +45,7 @@ class Daemon final : public api::Gateway, public pipeline::Listener, public pipe
   Result<std::vector<std::uint16_t>> ask_meter(const std::string& bus, const drivers::modbus::ReadRequest& request,
                                                std::chrono::milliseconds timeout) const override;
   Result<api::BusTrace> trace_bus(const std::string& bus, std::uint64_t after) const override;
+  Result<std::vector<std::string>> check_channels(const Rule& rule) const override;
   Result<std::string> test_channel(const std::string& channel, const std::string& recipient) const override;
   void on_committed(const std::shared_ptr<const pipeline::Committed>& group) noexcept override;
   void tell(const drivers::mqtt::Command& command) noexcept override;

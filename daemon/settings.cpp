@@ -221,6 +221,10 @@ Settings load_settings(const std::string& path, bool must_exist) {
   require_unique(root, "sinks", settings.sinks, [](const auto& sink) { return sink.id; });
   require_unique(root, "channels", settings.channels, [](const auto& channel) { return channel.id; });
   require_unique(root, "rules", settings.rules, [](const auto& rule) { return rule.name; });
+  for (const auto& rule : settings.rules) {
+    if (const auto heard = check_channels(rule, settings); !heard)
+      root.fail("rules", fmt::format("{}: {}", rule.origin, heard.error().message));
+  }
   if (const auto fits = rules::check_limits(settings.rules, settings.pipeline.rules); !fits)
     root.fail("rules", fits.error().message);
   add_meters(root, settings);
@@ -235,13 +239,8 @@ Settings load_settings(const std::string& path, bool must_exist) {
 
 namespace {
 
-/// Channels that rules name, and nothing stands for.
-std::set<std::string> unknown_channels(const Settings& settings) {
-  std::set<std::string> named(settings.pipeline.rules.channels.begin(), settings.pipeline.rules.channels.end());
-  for (const auto& rule : settings.rules) {
-    named.insert(rule.channels.begin(), rule.channels.end());
-    named.insert(rule.escalate_to.begin(), rule.escalate_to.end());
-  }
+/// Those of the channels that nothing stands for.
+std::set<std::string> unknown_of(std::set<std::string> named, const Settings& settings) {
   for (const auto& channel : settings.channels) named.erase(channel.id);
   for (const auto& chip : settings.chips) {
     for (const auto& output : chip.outputs) named.erase(output.channel);
@@ -249,7 +248,33 @@ std::set<std::string> unknown_channels(const Settings& settings) {
   return named;
 }
 
+std::set<std::string> unknown_channels(const Settings& settings) {
+  std::set<std::string> named(settings.pipeline.rules.channels.begin(), settings.pipeline.rules.channels.end());
+  for (const auto& rule : settings.rules) {
+    named.insert(rule.channels.begin(), rule.channels.end());
+    named.insert(rule.escalate_to.begin(), rule.escalate_to.end());
+  }
+  return unknown_of(std::move(named), settings);
+}
+
 }  // namespace
+
+Result<std::vector<std::string>> check_channels(const Rule& rule, const Settings& settings) {
+  for (const auto& [id, recipients] : rule.recipients) {
+    const auto channel = std::ranges::find(settings.channels, id, &notify::ChannelConfig::id);
+    if (channel == settings.channels.end()) continue;
+    for (const auto& one : recipients) {
+      if (const auto expected = notify::expected_instead_of(channel->kind, one); !expected.empty())
+        return fail(ErrorKind::permanent, fmt::format("recipients of {} has {:?}; expected {}", id, one, expected));
+    }
+  }
+  std::set<std::string> named(rule.channels.begin(), rule.channels.end());
+  named.insert(rule.escalate_to.begin(), rule.escalate_to.end());
+  std::vector<std::string> warnings;
+  for (const auto& id : unknown_of(std::move(named), settings))
+    warnings.push_back(fmt::format("nobody is told over the channel {:?}: no [[channels]] table has that id", id));
+  return warnings;
+}
 
 std::vector<std::string> missing_parts(const Settings& settings) {
   std::vector<std::string> missing;

@@ -44,6 +44,10 @@ struct Settings {
 /// Errors: throws config::ConfigError for the first thing that is wrong.
 Settings load_settings(const std::string& path, bool must_exist);
 
+/// What is amiss with the channels of a rule, which need not be there yet.
+/// Errors: permanent for a recipient that its channel cannot reach.
+Result<std::vector<std::string>> check_channels(const Rule& rule, const Settings& settings);
+
 /// What a person would want to add next, each with how to.
 std::vector<std::string> missing_parts(const Settings& settings);
 

@@ -55,6 +55,8 @@ struct MqttConfig {
 
 enum class ChannelKind { email, whatsapp, telegram, webhook, mqtt };
 std::string_view to_string(ChannelKind kind);
+/// What a recipient of such a channel has to be; empty where it is that.
+std::string_view expected_instead_of(ChannelKind kind, std::string_view recipient);
 
 /// How little a recipient is bothered.
 struct Manners {

@@ -50,28 +50,9 @@ void parse_email(const config::Table& table, ChannelConfig& channel) {
 }
 
 void check_recipients(const config::Table& table, const ChannelConfig& channel) {
-  const auto all = [&](auto is_good, const char* expected) {
-    if (!std::ranges::all_of(channel.recipients, is_good)) table.fail("recipients", expected);
-  };
-  switch (channel.kind) {
-    case ChannelKind::email:
-      all(
-          [](const std::string& one) {
-            return one.find('@') != std::string::npos && one.find_first_of("\r\n<> ") == std::string::npos;
-          },
-          "expected addresses such as operator@example.com");
-      break;
-    case ChannelKind::whatsapp:
-      all(
-          [](const std::string& one) {
-            return one.size() > 5 && one[0] == '+' && one.find_first_not_of("0123456789", 1) == std::string::npos;
-          },
-          "expected numbers such as +491711234567");
-      break;
-    case ChannelKind::webhook:
-      all([](const std::string& one) { return is_url(one, {"http://", "https://"}); }, "expected URLs");
-      break;
-    default: break;
+  for (const auto& one : channel.recipients) {
+    if (const auto expected = expected_instead_of(channel.kind, one); !expected.empty())
+      table.fail("recipients", fmt::format("has {:?}; expected {}", one, expected));
   }
 }
 
@@ -101,6 +82,29 @@ Manners parse_manners(const config::Table& table) {
 }
 
 }  // namespace
+
+std::string_view expected_instead_of(ChannelKind kind, std::string_view recipient) {
+  constexpr auto kNone = std::string_view::npos;
+  switch (kind) {
+    case ChannelKind::email:
+      if (recipient.find('@') == kNone || recipient.find_first_of("\r\n<> ") != kNone)
+        return "an address such as operator@example.com";
+      break;
+    case ChannelKind::whatsapp:
+      if (recipient.size() <= 5 || recipient[0] != '+' || recipient.find_first_not_of("0123456789", 1) != kNone)
+        return "a number such as +491711234567";
+      break;
+    case ChannelKind::webhook:
+      if (!is_url(recipient, {"http://", "https://"})) return "a URL";
+      break;
+    case ChannelKind::telegram:
+      if (recipient.empty() || recipient.find_first_of("\r\n ") != kNone)
+        return "a chat's number, or its name such as @plant_alerts";
+      break;
+    case ChannelKind::mqtt: return "none: who subscribes is told";
+  }
+  return {};
+}
 
 std::string_view to_string(ChannelKind kind) { return kKinds[static_cast<std::size_t>(kind)]; }
 

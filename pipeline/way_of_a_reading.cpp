@@ -141,6 +141,7 @@ void Pipeline::accept(Reading reading) {
     for (auto i = own; i < reading.fields.size(); ++i) registry_.note_field(reading.device_id, reading.fields[i].name);
   }
   if (registry_.has_changes()) save_alerts(engine_.set_device(device, moment()));
+  if (engine_.wants_recall()) recall_rules();
   rules::Verdict verdict;
   engine_.judge(reading, moment(), verdict);
   counts_.evaluation_seconds.add(clock_.monotonic() - began);

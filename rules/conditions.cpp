@@ -43,9 +43,11 @@ std::optional<double> deviation(const Condition& condition, const Pair& state) {
 void Engine::feed(Feed& feed, double value, const Arrival& arrival) {
   if (!std::isfinite(value)) return;
   auto here = arrival;
-  if (feed.newest && arrival.at <= *feed.newest)
+  const bool is_news = !feed.newest || arrival.at > *feed.newest;
+  // To those that recall it, what is stored comes in order.
+  if (!is_news && !arrival.is_recalled)
     here.order = arrival.at == *feed.newest ? Arrival::Order::again : Arrival::Order::past;
-  else feed.newest = arrival.at;
+  if (is_news) feed.newest = arrival.at;
   if (feed.window) feed.window->add(arrival.at, value);
   if (!arrival.is_late && !arrival.is_recalled) feed.arrived = arrival.moment.mono;
   for (const auto& watch : feed.watches) {

@@ -15,8 +15,6 @@ using Kind = ConditionKind;
 
 constexpr std::size_t kMostConditions = 16;
 
-bool has_window(Kind kind) { return kind >= Kind::average && kind <= Kind::rate; }
-
 std::string short_text(const config::Table& table, const char* key) {
   auto value = table.text(key, "");
   if (value.empty() || value.size() > 100) table.fail(key, "expected 1 to 100 bytes");

@@ -7,7 +7,6 @@
 
 #include "rules/instance.h"
 #include "telemetry/measurand.h"
-#include "telemetry/meter_tree.h"
 
 namespace wattd::rules {
 namespace {
@@ -15,11 +14,6 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::size_t kMostPlans = 8;
-constexpr auto kStep = 1s;    // of the wall clock; what is less is its going faster or slower
-constexpr auto kGrace = 30s;  // for a device to speak up after the gateway's start
-
-bool is_interval(ConditionKind kind) { return kind == ConditionKind::energy || kind == ConditionKind::demand_forecast; }
-bool has_window(ConditionKind kind) { return kind >= ConditionKind::average && kind <= ConditionKind::rate; }
 
 /// Whether rules see two records alike.
 bool same_to_rules(const wattd::Device& a, const wattd::Device& b) {
@@ -242,8 +236,7 @@ void Engine::attach(Watched& watched, const std::string& id, std::size_t rule, M
       if (may_be_missed(wanted, on)) silent_->push({target.arrived + condition.window, on, wanted});
       continue;
     }
-    if (is_interval(condition.kind) && one.conditions[c].interval->parts().empty())
-      one.conditions[c].interval->parts().push_back(part_of(on, condition.property, 1));
+    if (is_interval(condition.kind)) count_on(one, c, {{on, 1}});
     watch(target, condition.property, wanted);
     if (condition.kind == ConditionKind::deviation) {
       wanted.is_reference = true;
@@ -259,10 +252,22 @@ bool Engine::may_be_missed(const Watch& watch, const std::string& device_id) con
   return known_[known->second].status == DeviceStatus::active && !known_[known->second].deleted_at;
 }
 
-IntervalPart Engine::part_of(const std::string& device_id, const std::string& property, int sign) const {
-  const auto facts = facts_of_ ? facts_of_(device_id, property) : std::nullopt;
-  const auto measurand = find_measurand(facts && !facts->measurand.empty() ? facts->measurand : property);
-  return {!measurand || measurand->counter, facts ? facts->counter : CounterRules{}, sign};
+/// Says which meters a condition adds up. It begins anew, from what was read before, where they are others now or are
+/// known to count differently.
+void Engine::count_on(Instance& instance, std::size_t condition, const std::vector<MeterTerm>& meters) {
+  auto& parts = instance.conditions[condition].interval->parts();
+  std::vector<IntervalPart> wanted;
+  for (const auto& [device, sign] : meters) {
+    const auto& property = instance.rule->conditions[condition].property;
+    const auto facts = facts_of_ ? facts_of_(device, property) : std::nullopt;
+    const auto measurand = find_measurand(facts && !facts->measurand.empty() ? facts->measurand : property);
+    const bool is_counter = !measurand || measurand->counter;
+    wanted.emplace_back(IntervalPart::Source{device, is_counter, facts ? facts->counter : CounterRules{}, sign});
+  }
+  if (std::ranges::equal(parts, wanted, {}, &IntervalPart::source, &IntervalPart::source)) return;
+  wants_recall_ = wants_recall_ || !parts.empty();
+  parts = std::move(wanted);
+  instance.is_new = true;
 }
 
 void Engine::attach_totals() {
@@ -273,14 +278,11 @@ void Engine::attach_totals() {
     if (!terms) continue;  // no meter yet
     auto& one = instance(i, rule.scope_name);
     for (std::size_t c = 0; c < rule.conditions.size(); ++c) {
-      auto& parts = one.conditions[c].interval->parts();
-      if (parts.size() != terms->size()) parts.clear(), one.is_new = true;
-      const bool begins = parts.empty();
+      count_on(one, c, *terms);
       for (std::size_t t = 0; t < terms->size(); ++t) {
-        const auto& [meter, sign] = (*terms)[t];
-        const auto& property = rule.conditions[c].property;
-        if (begins) parts.push_back(part_of(meter, property, sign));
-        watch(device(meter), property, {&one, static_cast<std::uint16_t>(c), static_cast<std::uint16_t>(t)});
+        const auto& meter = (*terms)[t].device_id;
+        watch(device(meter), rule.conditions[c].property,
+              {&one, static_cast<std::uint16_t>(c), static_cast<std::uint16_t>(t)});
       }
     }
   }
@@ -323,142 +325,6 @@ const Engine::Plan& Engine::plan_of(Watched& watched, const Reading& reading) {
     watched.last_plan = static_cast<std::size_t>(known - watched.plans.begin());
   }
   return watched.plans[watched.last_plan];
-}
-
-std::vector<Alert> Engine::restore(const std::vector<Alert>& latest, Moment moment) {
-  std::map<Key, std::unique_ptr<Instance>> gone;
-  for (const auto& alert : latest) {
-    const auto found = instances_.find({alert.rule_id, alert.device_id});
-    auto episode = std::make_unique<Episode>();
-    episode->alert = alert;
-    episode->since = alert.created_at;
-    episode->saved_at = alert.last_seen_at;
-    episode->first_at = std::min(alert.created_at, alert.last_seen_at);
-    episode->is_noticed = alert.notified_at.has_value();
-    if (alert.notified_at || alert.escalated_at) episode->told = told_of(alert);
-    if (found == instances_.end()) {
-      if (!alert.stands) continue;
-      auto orphan = std::make_unique<Instance>();
-      orphan->episode = std::move(episode);
-      gone[{alert.rule_id, alert.device_id}] = std::move(orphan);
-      continue;
-    }
-    auto& one = *found->second;
-    if (alert.notified_at) {
-      auto& noticed_at = one.own_troubles().noticed_at;
-      noticed_at = std::max(noticed_at.value_or(*alert.notified_at), *alert.notified_at);
-    }
-    if (!alert.stands) {
-      one.own_troubles().episodes.push_back({episode->first_at, alert.last_seen_at});
-      continue;
-    }
-    one.episode = std::move(episode);
-    one.conditions[0].is_met = true;
-    standing_.push_back(&one);
-  }
-  return resolve_orphans(std::move(gone), moment);
-}
-
-void Engine::recall(History& history, Moment moment) {
-  struct Wanted {
-    std::vector<std::string> fields;
-    std::chrono::microseconds back{0};
-    bool asks_silence = false;
-  };
-  std::map<std::string, Wanted> wanted;
-  for (auto& [id, watched] : devices_) {
-    auto& one = wanted[id];
-    const auto note = [&](const Watch& watch, const Feed* feed) {
-      const auto& rule = *watch.instance->rule;
-      const auto& condition = rule.conditions[watch.condition];
-      if (condition.kind == ConditionKind::no_data) {
-        one.asks_silence = one.asks_silence || watch.instance->is_new;
-        return;
-      }
-      std::chrono::microseconds back{0};
-      if (has_window(condition.kind) && (feed->is_window_new || watch.instance->is_new)) back = condition.window;
-      if (watch.instance->is_new) {
-        back += rule.hold;
-        if (is_interval(condition.kind)) back += condition.window;
-        if (rule.conditions.size() > 1 || condition.kind == ConditionKind::deviation)
-          back = std::max(back, options_.late);
-      }
-      if (back == 0us) return;
-      one.back = std::max(one.back, back);
-      for (auto& field : history.fields_of(id, feed->property)) {
-        if (std::ranges::find(one.fields, field) == one.fields.end()) one.fields.push_back(std::move(field));
-      }
-    };
-    for (const auto& watch : watched->any) note(watch, nullptr);
-    for (const auto& feed : watched->feeds) {
-      for (const auto& watch : feed.watches) note(watch, &feed);
-    }
-  }
-  for (auto& [id, one] : wanted) {
-    auto& watched = *devices_.at(id);
-    if (one.asks_silence) {
-      if (const auto seen = history.last_seen(id); seen && *seen <= moment.now)
-        watched.arrived = std::min(watched.arrived, moment.mono - (moment.now - *seen));
-    }
-    if (one.fields.empty()) continue;
-    const auto newest_before = moment.now - one.back;
-    history.visit(id, one.fields, {newest_before, moment.now + 1h}, [&](const Reading& stored) {
-      for (const auto& entry : plan_of(watched, stored).entries) {
-        const auto number = as_number(stored.fields[entry.field].value);
-        if (number) feed(watched.feeds[entry.feed], *number, {stored.at, moment, false, true});
-      }
-    });
-  }
-  // However long nobody was here to listen, whoever speaks up soon was not silent.
-  *silent_ = {};
-  for (auto& [id, watched] : devices_) {
-    const auto note = [&](const Watch& watch) {
-      const auto& condition = watch.instance->rule->conditions[watch.condition];
-      if (condition.kind != ConditionKind::no_data || !may_be_missed(watch, id)) return;
-      const auto grace = std::min<std::chrono::microseconds>(condition.window, kGrace);
-      auto due = watched->arrived + condition.window;
-      if (watch.instance->is_new) due = std::max(due, moment.mono + grace);
-      silent_->push({due, id, watch});
-    };
-    for (const auto& watch : watched->any) note(watch);
-    for (auto& feed : watched->feeds) {
-      feed.arrived = std::max(feed.arrived, watched->arrived);
-      feed.is_window_new = false;
-      for (const auto& watch : feed.watches) note(watch);
-    }
-  }
-  for (auto& [key, one] : instances_) one->is_new = false;
-}
-
-/// Whether the wall clock was set. What it said of our own doings is moved along with it; what it stamped that lies in
-/// the future now was never so, and must not make what is read next look old.
-void Engine::follow_clock(Moment moment) {
-  const std::chrono::nanoseconds offset = moment.now.time_since_epoch() - moment.mono.time_since_epoch();
-  const auto step =
-      std::chrono::floor<std::chrono::microseconds>(offset - std::exchange(offset_, offset).value_or(offset));
-  if (step < kStep && step > -kStep) return;
-  for (auto& [key, one] : instances_) {
-    if (one->troubles) one->troubles->episodes.clear();  // their stamps may come anew, and be other readings
-    if (one->troubles && one->troubles->noticed_at) *one->troubles->noticed_at += step;
-    if (one->met_since) *one->met_since += step;
-    for (auto& state : one->conditions) {
-      if (state.at && *state.at > moment.now) state.at = moment.now;
-      if (state.pair && (state.pair->compared_at > moment.now || state.pair->expected_at > moment.now))
-        state.pair.reset();
-      if (state.interval) state.interval->begin_again(moment.now);
-    }
-    if (!one->episode) continue;
-    one->episode->since += step, one->episode->saved_at += step;
-    auto& seen = one->episode->alert.last_seen_at;
-    seen = std::min(seen, moment.now);
-  }
-  if (step > 0us) return;
-  for (auto& [id, watched] : devices_) {
-    for (auto& feed : watched->feeds) {
-      if (feed.newest && *feed.newest > moment.now) feed.newest.reset();
-      if (feed.window) feed.window->forget_after(moment.now);
-    }
-  }
 }
 
 void Engine::judge(const Reading& reading, Moment moment, Verdict& verdict) {

@@ -16,6 +16,7 @@
 #include "telemetry/delivery.h"
 #include "telemetry/device.h"
 #include "telemetry/error.h"
+#include "telemetry/meter_tree.h"
 #include "telemetry/reading.h"
 #include "telemetry/rule.h"
 #include "telemetry/schema.h"
@@ -103,6 +104,8 @@ class Engine {
   std::vector<Alert> restore(const std::vector<Alert>& latest, Moment moment);
   /// Fills what is new from what was read before; raises nothing.
   void recall(History& history, Moment moment);
+  /// Whether a sum is made of other meters than before, so that it is worth to recall().
+  bool wants_recall() const { return wants_recall_; }
   /// What is to be told of alerts that came back resolved since the last call.
   std::vector<Announcement> take_notices() { return std::exchange(orphan_notices_, {}); }
   void set_silences(std::vector<Silence> silences) { silences_ = std::move(silences); }
@@ -133,6 +136,7 @@ class Engine {
   struct Plan;
   struct Watched;
   struct Silent;
+  struct Wanted;
   using Key = std::pair<std::string, std::string>;  ///< Rule and device.
 
   // engine.cpp: which rule looks at what.
@@ -142,13 +146,18 @@ class Engine {
   void attach(Watched& device, const std::string& id, std::size_t rule, Moment moment);
   void attach_totals();
   bool may_be_missed(const Watch& watch, const std::string& device_id) const;
-  IntervalPart part_of(const std::string& device_id, const std::string& property, int sign) const;
+  void count_on(Instance& instance, std::size_t condition, const std::vector<MeterTerm>& meters);
   Instance& instance(std::size_t rule, const std::string& device_id);
   void watch(Watched& device, const std::string& property, Watch watch);
   void rebuild(Moment moment, std::map<Key, std::unique_ptr<Instance>> kept);
   const Plan& plan_of(Watched& device, const Reading& reading);
-  void follow_clock(Moment moment);
   std::vector<Alert> resolve_orphans(std::map<Key, std::unique_ptr<Instance>> kept, Moment moment);
+
+  // recall.cpp: what was before.
+  std::chrono::microseconds memory_of(const Watch& watch, const Feed& feed) const;
+  Wanted wanted_of(const Watched& watched, const std::string& id, History& history) const;
+  void expect_words(Watched& watched, const std::string& id, Moment moment);
+  void follow_clock(Moment moment);
 
   // conditions.cpp: what a sample says.
   struct Arrival;
@@ -197,6 +206,7 @@ class Engine {
   std::optional<std::chrono::nanoseconds> offset_;  ///< Of the wall clock from the other.
   std::array<std::size_t, 4> active_{};
   std::uint64_t evaluations_ = 0;
+  bool wants_recall_ = false;
 };
 
 }  // namespace wattd::rules

@@ -19,7 +19,7 @@ double hours_of(std::chrono::microseconds time) {
 void IntervalPart::take(CounterReading reading) {
   if (newest_ && reading.at <= *newest_) return;
   newest_ = reading.at;
-  if (is_counter_) {
+  if (source_.is_counter) {
     for (const auto& increment : counter_.take(reading)) increments_.push_back(increment);
     return;
   }
@@ -35,7 +35,7 @@ void IntervalPart::begin_again(Timestamp now) {
   if (!newest_ || *newest_ <= now) return;
   newest_.reset();
   power_.reset();
-  counter_ = Counter(rules_);
+  counter_ = Counter(source_.rules);
   std::erase_if(increments_, [&](const Increment& one) { return one.to > now; });
 }
 
@@ -47,11 +47,11 @@ std::int64_t IntervalPart::milli(TimeRange interval, Timestamp at) {
   }
   auto sum = settled_;
   for (const auto& increment : increments_) sum += increment.within(interval);
-  return sign_ * sum;
+  return source_.sign * sum;
 }
 
 double IntervalPart::power(Timestamp until) const {
-  if (!is_counter_) return power_ ? sign_ * power_->value / 1000 : 0;
+  if (!source_.is_counter) return power_ ? source_.sign * power_->value / 1000 : 0;
   const TimeRange lately{until - kLately, until};
   std::optional<Timestamp> from;
   std::int64_t milli = 0;
@@ -61,7 +61,7 @@ double IntervalPart::power(Timestamp until) const {
     milli += increment.within(lately);
   }
   if (!from || until <= *from) return 0;
-  return sign_ * static_cast<double>(milli) / 1e6 / hours_of(until - *from);
+  return source_.sign * static_cast<double>(milli) / 1e6 / hours_of(until - *from);
 }
 
 double Interval::energy(const Calendar& calendar, Timestamp at) {

@@ -1,6 +1,8 @@
 #pragma once
 #include <deque>
 #include <optional>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "telemetry/calendar.h"
@@ -11,8 +13,17 @@ namespace wattd::rules {
 /// What one series adds to the running interval: a counter what it has counted, a power what it has been over time.
 class IntervalPart {
  public:
-  IntervalPart(bool is_counter, CounterRules rules, int sign)
-      : is_counter_(is_counter), sign_(sign), rules_(rules), counter_(rules) {}
+  /// What a part counts, and how.
+  struct Source {
+    std::string device;
+    bool is_counter = true;
+    CounterRules rules;
+    int sign = 1;  ///< -1 where a meter tree takes it off.
+    bool operator==(const Source&) const = default;
+  };
+
+  explicit IntervalPart(Source source) : source_(std::move(source)), counter_(source_.rules) {}
+  const Source& source() const { return source_; }
 
   /// Takes a reading in order of time; what comes out of order changes nothing here.
   /// Units: of a counter its own (kWh), of a power W.
@@ -26,9 +37,7 @@ class IntervalPart {
   void begin_again(Timestamp now);
 
  private:
-  bool is_counter_;
-  int sign_;
-  CounterRules rules_;
+  Source source_;
   Counter counter_;
   std::optional<Timestamp> newest_;
   std::optional<CounterReading> power_;  ///< The last reading of a power.

@@ -146,8 +146,8 @@ void delete_rule(Database& database, const std::string& rule_id, Timestamp now) 
 }
 
 void provision_rules(Database& database, const std::vector<Rule>& rules, Timestamp now) {
-  // Archived first: what still stands in a file is made active again right below.
-  database.execute("UPDATE rules SET status='archived' WHERE origin IS NOT NULL");
+  // First as if none stood in a file any more: such a rule is archived, and people may do with it what they like.
+  database.execute("UPDATE rules SET status='archived', origin=NULL WHERE origin IS NOT NULL");
   for (const auto& rule : rules) put_rule(database, rule, now);
 }
 

@@ -10,22 +10,22 @@
 
 namespace wattd {
 
-enum class Severity { low, medium, high, critical };
+enum class Severity : std::uint8_t { low, medium, high, critical };
 std::string_view to_string(Severity severity);
 
-enum class Comparison { greater, less, greater_or_equal, less_or_equal, equal, not_equal };
+enum class Comparison : std::uint8_t { greater, less, greater_or_equal, less_or_equal, equal, not_equal };
 /// `>`, `<`, `>=`, `<=`, `=` or `!=`.
 std::string_view to_string(Comparison comparison);
 bool holds(double actual, Comparison comparison, double threshold);
 
-enum class RuleStatus { active, paused, archived };
+enum class RuleStatus : std::uint8_t { active, paused, archived };
 std::string_view to_string(RuleStatus status);
 
-enum class RuleScope { all_devices, selected_devices, building, device_type };
+enum class RuleScope : std::uint8_t { all_devices, selected_devices, building, device_type };
 std::string_view to_string(RuleScope scope);
 
 /// What a condition looks at.
-enum class ConditionKind {
+enum class ConditionKind : std::uint8_t {
   threshold,  ///< The value as it was read.
   average,    ///< Over a sliding window, as the next five.
   minimum,
@@ -39,6 +39,11 @@ enum class ConditionKind {
   deviation,        ///< How far a value is from what another field of the device expects it to be.
 };
 std::string_view to_string(ConditionKind kind);
+inline bool has_window(ConditionKind kind) { return kind >= ConditionKind::average && kind <= ConditionKind::rate; }
+/// Whether it counts within intervals of the local day.
+inline bool is_interval(ConditionKind kind) {
+  return kind == ConditionKind::energy || kind == ConditionKind::demand_forecast;
+}
 std::optional<ConditionKind> condition_kind_from(std::string_view text);
 
 /// One comparison within a rule.
@@ -80,16 +85,16 @@ struct Rule {
   std::string description;
   std::string tenant = "default";
   RuleScope scope = RuleScope::all_devices;
-  std::vector<std::string> device_ids;  ///< Used with selected_devices alone.
-  std::string scope_name;               ///< The building or the device type.
-  bool is_total = false;                ///< Over the building's meter tree, where it counts energy or demand.
-  std::vector<Condition> conditions;    ///< At least one.
-  bool needs_all = true;                ///< Of the conditions; else any of them is enough.
-  std::chrono::microseconds hold{};     ///< So long must they be met.
-  std::optional<Hours> hours;           ///< Local time in which it is judged.
-  bool is_outside_hours = false;        ///< It is judged outside of them instead.
+  bool is_total = false;          ///< Over the building's meter tree, where it counts energy or demand.
+  bool needs_all = true;          ///< Of the conditions; else any of them is enough.
+  bool is_outside_hours = false;  ///< It is judged outside of its hours instead.
   Severity severity = Severity::medium;
   RuleStatus status = RuleStatus::active;
+  std::vector<std::string> device_ids;  ///< Used with selected_devices alone.
+  std::string scope_name;               ///< The building or the device type.
+  std::vector<Condition> conditions;    ///< At least one.
+  std::chrono::microseconds hold{};     ///< So long must they be met.
+  std::optional<Hours> hours;           ///< Local time in which it is judged.
   std::vector<std::string> channels;
   Recipients recipients;  ///< By channel, in place of those who stand with it.
   std::chrono::minutes cooldown{15};
@@ -108,7 +113,7 @@ struct Rule {
   bool operator==(const Rule&) const = default;
 };
 
-enum class AlertStatus { open, acknowledged, resolved, suppressed };
+enum class AlertStatus : std::uint8_t { open, acknowledged, resolved, suppressed };
 std::string_view to_string(AlertStatus status);
 std::optional<Severity> severity_from(std::string_view text);
 std::optional<Comparison> comparison_from(std::string_view text);

@@ -37,6 +37,11 @@ Request part_of(const Request& whole, std::size_t first, std::size_t last) {
   return part;
 }
 
+/// What of a unit a meter is: one device may have several models, also of one kind.
+std::string layout_of(const MeterConfig& meter) {
+  return meter.instance == 1 ? meter.profile.id : fmt::format("{}#{}", meter.profile.id, meter.instance);
+}
+
 std::vector<Schedule::Periods> periods_of(const BusConfig& config) {
   std::vector<Schedule::Periods> all;
   for (const auto& meter : config.meters) {
@@ -105,7 +110,7 @@ void Bus::recall(Instant now) {
     const auto age = std::max<Timestamp::duration>(clock_.now() - known.since, 0s);
     for (std::size_t i = 0; i < config_.meters.size(); ++i) {
       const auto& meter = config_.meters[i];
-      if (meter.unit != known.unit || meter.profile.id != known.profile || age >= kForget) continue;
+      if (meter.unit != known.unit || layout_of(meter) != known.profile || age >= kForget) continue;
       auto& learnt = learnt_[i];
       learnt.line.holes = known.holes;
       learnt.line.max_registers = known.max_registers;
@@ -122,7 +127,7 @@ void Bus::save() const {
   for (std::size_t i = 0; i < config_.meters.size(); ++i) {
     const auto& learnt = learnt_[i];
     if (learnt.line.holes.empty() && learnt.line.max_registers == 0 && !learnt.is_strict) continue;
-    lines.push_back({config_.meters[i].unit, config_.meters[i].profile.id, learnt.since, learnt.is_strict,
+    lines.push_back({config_.meters[i].unit, layout_of(config_.meters[i]), learnt.since, learnt.is_strict,
                      learnt.line.max_registers, learnt.line.holes});
   }
   if (const auto saved = save_learnt(config_.learnt_path, lines); !saved)
@@ -311,7 +316,8 @@ Result<void> Bus::find_base(std::size_t meter) {
   if (known && learnt_[meter].base_opening == link_->openings()) return {};
   known.reset();
   link_->set_timeout(config_.address.timeout);  // not what the meter before needs
-  const auto base = base_of(*link_, config_.meters[meter].unit, config_.meters[meter].profile);
+  const auto& config = config_.meters[meter];
+  const auto base = base_of(*link_, config.unit, config.profile, config.instance);
   if (!base) return std::unexpected(base.error());
   known = *base;
   learnt_[meter].base_opening = link_->openings();
@@ -323,7 +329,10 @@ Result<void> Bus::read(std::size_t meter, const Request& request, Reading& readi
   const ReadRequest asked{config_.meters[meter].unit, request.function, learnt.base.value_or(0) + request.address,
                           request.count - (learnt.is_strict ? request.padding : 0)};
   // Left out this time, rather than taken from an answer to something else.
-  if (link_->free_at(asked) > clock_.monotonic()) return {};
+  if (link_->free_at(asked) > clock_.monotonic()) {
+    left_out_ = true;
+    return {};
+  }
   ++asked_;
   link_->set_timeout(patience_[meter].timeout());
   const auto sent = clock_.monotonic();
@@ -381,10 +390,11 @@ Result<void> Bus::read_halves(std::size_t meter, const Request& request, Reading
   const auto middle = request.rows.size() / 2;
   const auto first = part_of(request, 0, middle);
   const auto second = part_of(request, middle, request.rows.size());
+  left_out_ = false;
   for (const auto* half : {&first, &second}) {
     if (auto done = read(meter, *half, reading); !done) return done;
   }
-  if (refused_.size() > before) return {};
+  if (refused_.size() > before || left_out_) return {};
   // Each half by itself is answered: it is what lies between them that is refused, or so many registers at once.
   const auto gap = first.address + first.count;
   if (gap < second.address) learnt.line.holes.push_back({request.function, gap, second.address});

@@ -28,6 +28,7 @@ struct MeterConfig {
   std::string device_id;
   int unit = 1;
   Profile profile;
+  int instance = 1;                       ///< Of several SunSpec models of the profile's kind.
   std::chrono::milliseconds fast{1000};   ///< Period of power, voltage, current, frequency.
   std::chrono::milliseconds slow{15000};  ///< Period of energy, distortion, demand.
   bool experimental = false;
@@ -138,6 +139,7 @@ class Bus {
   Schedule schedule_;
   std::set<const Register*> refused_;  ///< Rows that were refused by themselves in this poll,
   std::string refusal_;                ///< and in which words the last one.
+  bool left_out_ = false;              ///< A request that waits for late answers to something else.
   int asked_ = 0;                      ///< Requests of this poll,
   int heard_ = 0;                      ///< and those that got an answer, be it a refusal.
   mutable std::mutex mutex_;

@@ -25,6 +25,9 @@ MeterConfig parse_meter(const config::Table& table, const std::vector<std::strin
   } catch (const config::ConfigError& problem) {
     table.fail("profile", problem.what());
   }
+  meter.instance = static_cast<int>(table.integer("instance", 1, 20, 1));
+  if (meter.instance > 1 && meter.profile.sunspec.empty())
+    table.fail("instance", "is for profiles of SunSpec models, of which a device may have several");
   meter.fast = milliseconds(table.duration("fast", 50ms, 24h, 1s));
   meter.slow = milliseconds(table.duration("slow", 50ms, 24h, std::max<std::chrono::microseconds>(15s, meter.fast)));
   if (meter.slow < meter.fast)
@@ -62,8 +65,13 @@ BusConfig parse_bus(const config::Table& table, const std::vector<std::string>& 
   for (const auto& meter : table.tables("meters")) {
     bus.meters.push_back(parse_meter(meter, directories));
     for (std::size_t i = 0; i + 1 < bus.meters.size(); ++i) {
-      if (bus.meters[i].unit == bus.meters.back().unit)
-        meter.fail("unit", "expected a unit no other meter of this bus has");
+      const auto& other = bus.meters[i];
+      const auto& last = bus.meters.back();
+      if (other.unit == last.unit && other.profile.id == last.profile.id && other.instance == last.instance) {
+        meter.fail("unit", fmt::format("expected a unit or a profile that no other meter of this bus has; {:?} has "
+                                       "them, too. Of several SunSpec models of one kind, instance says which",
+                                       other.device_id));
+      }
       if (bus.meters[i].device_id == bus.meters.back().device_id) {
         meter.fail("device", "expected a device no other meter has");
       }

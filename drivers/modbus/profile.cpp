@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cmath>
 #include <filesystem>
 #include <set>
@@ -13,6 +14,8 @@
 
 namespace wattd::drivers::modbus {
 namespace {
+
+constexpr std::size_t kMostNamed = 20;
 
 void parse_meaning(const config::Table& table, const Measurand& known, Register& row) {
   row.word_order =
@@ -66,6 +69,43 @@ Register parse_register(const config::Table& table) {
   return row;
 }
 
+Identity parse_identity(const config::Table& table) {
+  Identity identity;
+  auto& place = identity.place;
+  place.measurand = "identity";
+  place.function = static_cast<int>(table.one_of("function", {3, 4}, 3));
+  place.address = static_cast<int>(table.integer("address", 0, 65535));
+  if (table.has("text")) {
+    place.type = RegisterType::string;
+    place.text_registers = static_cast<int>(table.integer("registers", 1, 125));
+    identity.text = table.text("text");
+    if (identity.text.size() < 3) table.fail("text", "expected at least 3 bytes: less stands there by chance");
+  } else {
+    place.type = table.choice<RegisterType>(
+        "type", {{"uint16", RegisterType::uint16}, {"uint32", RegisterType::uint32}}, RegisterType::uint16);
+    identity.values = table.integers("values");
+    if (identity.values.empty()) table.fail("values", "expected what stands in the register, or text");
+  }
+  if (place.end() > 65536) table.fail("address", "ends beyond register 65535");
+  table.reject_unknown_keys();
+  return identity;
+}
+
+/// Two rows in one register contradict each other, as a rule that was copied and not changed; parts of a wider one do,
+/// too.
+void check_overlaps(const config::Table& table, const Profile& profile) {
+  std::vector<const Register*> rows;
+  for (const auto& row : profile.registers) rows.push_back(&row);
+  std::ranges::sort(rows, {}, [](const Register* row) { return std::tuple(row->function, row->address); });
+  for (std::size_t i = 1; i < rows.size(); ++i) {
+    const auto& before = *rows[i - 1];
+    const auto& row = *rows[i];
+    if (before.function != row.function || row.address >= before.address + before.count()) continue;
+    table.fail("registers", fmt::format("{} at {} overlaps {} at {}; expected each register in one row", row.measurand,
+                                        row.address, before.measurand, before.address));
+  }
+}
+
 void check_row(const config::Table& table, const Profile& profile, const Register& row) {
   if (row.end() - row.first() > profile.max_registers) {
     table.fail("address", fmt::format("{} takes {} registers at once; requests.max_registers is {}", row.measurand,
@@ -99,9 +139,16 @@ std::optional<std::size_t> find_file(const std::string& id, const std::vector<st
 Profile load_from(const std::string& id, const std::vector<std::string>& directories, std::size_t from, int depth) {
   const auto where = find_file(id, directories, from);
   if (!where) {
-    const auto known = list_profiles(directories);
-    throw config::ConfigError(fmt::format("profile {:?} is not in {}; there are {}", id, fmt::join(directories, ", "),
-                                          known.empty() ? "none" : fmt::format("{}", fmt::join(known, ", "))));
+    auto known = list_profiles(directories);
+    const auto all = known.size();
+    // Of hundreds those that begin like it; a name that is nothing like any of them gets the first few.
+    const auto alike = [&](const std::string& other) { return other.starts_with(id.substr(0, 3)); };
+    if (std::ranges::any_of(known, alike)) std::erase_if(known, [&](const std::string& one) { return !alike(one); });
+    known.resize(std::min(known.size(), kMostNamed));
+    throw config::ConfigError(
+        fmt::format("profile {:?} is not in {}; there are {}{}", id, fmt::join(directories, ", "),
+                    known.empty() ? "none" : fmt::format("{}", fmt::join(known, ", ")),
+                    known.size() < all ? fmt::format(" and others: wattctl meter profiles lists all {}", all) : ""));
   }
   const auto table = config::load_file((std::filesystem::path(directories[*where]) / (id + ".toml")).string());
   const auto head = table.table("profile");
@@ -112,6 +159,19 @@ Profile load_from(const std::string& id, const std::vector<std::string>& directo
 }
 
 }  // namespace
+
+bool Identity::holds(std::span<const std::uint16_t> words) const {
+  const auto value = decode(place, words);
+  if (!value) return false;
+  if (const auto number = as_number(*value)) {
+    return std::ranges::any_of(values, [&](std::int64_t one) { return static_cast<double>(one) == *number; });
+  }
+  const auto* found = std::get_if<std::string>(&*value);
+  const auto same = [](char a, char b) {
+    return std::toupper(static_cast<unsigned char>(a)) == std::toupper(static_cast<unsigned char>(b));
+  };
+  return found != nullptr && !std::ranges::search(*found, text, same).empty();
+}
 
 Profile parse_profile(const config::Table& table, Profile base) {
   using namespace std::chrono_literals;
@@ -142,6 +202,9 @@ Profile parse_profile(const config::Table& table, Profile base) {
       std::chrono::duration_cast<std::chrono::milliseconds>(requests.duration("delay", 0ms, 5s, profile.delay));
   requests.reject_unknown_keys();
   add_rows(table, profile);
+  check_overlaps(table, profile);
+  if (table.has("identity")) profile.identities.clear();
+  for (const auto& one : table.tables("identity")) profile.identities.push_back(parse_identity(one));
   if (profile.registers.empty()) table.fail("registers", "expected at least one register");
   table.reject_unknown_keys();
   return base;

@@ -51,6 +51,17 @@ struct Register {
   int end() const { return std::max(address + count(), scale_register ? *scale_register + 1 : 0); }
 };
 
+/// Registers in which a meter says what it is.
+struct Identity {
+  Register place;                    ///< A number, or a text.
+  std::vector<std::int64_t> values;  ///< What stands there, one of them,
+  std::string text;                  ///< or what is in the text, in capitals or not.
+
+  /// Whether it is so rare that nothing else has to fit.
+  bool is_telling() const { return place.type == RegisterType::string || place.count() > 1; }
+  bool holds(std::span<const std::uint16_t> words) const;
+};
+
 /// The data file that maps a meter's registers to measurands. Format: docs/formats/profile.md.
 struct Profile {
   std::string id;
@@ -64,6 +75,7 @@ struct Profile {
   int alignment = 1;                   ///< Starts and counts are multiples of this.
   std::chrono::milliseconds delay{0};  ///< Rest between two requests to this meter.
   std::vector<Register> registers;
+  std::vector<Identity> identities;  ///< Each of them is enough.
 };
 
 /// `base` is what the table extends.

@@ -103,6 +103,15 @@ std::optional<double> Scanner::value_of(int unit, const Profile& profile, const 
   return value ? as_number(*value) : std::nullopt;
 }
 
+/// Whether the unit says that it is such a meter.
+bool Scanner::says_so(int unit, const Profile& profile, bool telling) {
+  return std::ranges::any_of(profile.identities, [&](const Identity& identity) {
+    if (telling && !identity.is_telling()) return false;
+    const auto& words = read(unit, identity.place.function, identity.place.address, identity.place.count());
+    return words && identity.holds(*words);
+  });
+}
+
 bool Scanner::may_fit(int unit, const Profile& profile, int base) {
   for (const bool voltage : {true, false}) {
     const auto* row = telling(profile, voltage);
@@ -144,14 +153,19 @@ std::vector<Candidate> Scanner::identify(int unit, std::size_t most) {
   std::vector<Candidate> candidates;
   const auto models = walk_sunspec(link_, unit);
   for (const auto& profile : profiles_) {
-    const auto named = [&](const SunspecModel& model) { return std::ranges::count(profile.sunspec, model.id) > 0; };
     if (profile.sunspec.empty()) {
-      if (may_fit(unit, profile, 0)) candidates.push_back(judge(unit, profile, 0));
-    } else if (models) {
-      const auto model = std::ranges::find_if(*models, named);
-      if (model == models->end() || model->id == 1) continue;
-      candidates.push_back(judge(unit, profile, model->address));
+      const bool is_sure = says_so(unit, profile, true);
+      if (!is_sure && !may_fit(unit, profile, 0)) continue;
+      candidates.push_back(judge(unit, profile, 0));
+      candidates.back().identified = is_sure || says_so(unit, profile, false);
+      continue;
+    }
+    int instance = 0;
+    for (const auto& model : models.value_or(std::vector<SunspecModel>{})) {
+      if (std::ranges::count(profile.sunspec, model.id) == 0 || model.id == 1) continue;
+      candidates.push_back(judge(unit, profile, model.address));
       candidates.back().identified = true;
+      candidates.back().instance = ++instance;
     }
   }
   // What the unit says of itself counts for more than what fits by chance, and what was tried more than what was not.

@@ -18,7 +18,8 @@ struct Candidate {
   std::string profile;
   std::vector<std::string> models;
   bool experimental = false;
-  bool identified = false;                             ///< The unit itself says so (SunSpec).
+  bool identified = false;                             ///< The unit itself says so.
+  int instance = 1;                                    ///< Of several SunSpec models of this kind.
   int plausible = 0;                                   ///< Rows whose values are what a plant may have.
   int idle = 0;                                        ///< Rows that are 0, as many are while nothing runs.
   int doubtful = 0;                                    ///< Rows that are refused, or whose values no plant has.
@@ -46,6 +47,7 @@ class Scanner {
 
   const Words& read(int unit, int function, int address, int count);
   std::optional<double> value_of(int unit, const Profile& profile, const Register& row, int base);
+  bool says_so(int unit, const Profile& profile, bool telling);
   bool may_fit(int unit, const Profile& profile, int base);
   Candidate judge(int unit, const Profile& profile, int base);
 

@@ -44,17 +44,19 @@ Result<std::vector<SunspecModel>> walk_sunspec(Link& link, int unit) {
   return models;
 }
 
-Result<int> base_of(Link& link, int unit, const Profile& profile) {
+Result<int> base_of(Link& link, int unit, const Profile& profile, int instance) {
   if (profile.sunspec.empty()) return 0;
   const auto models = walk_sunspec(link, unit);
   if (!models) return std::unexpected(models.error());
+  const int wanted = instance;
   std::vector<int> found;
   for (const auto& model : *models) {
-    if (std::ranges::find(profile.sunspec, model.id) != profile.sunspec.end()) return model.address;
+    if (std::ranges::find(profile.sunspec, model.id) != profile.sunspec.end() && --instance == 0) return model.address;
     found.push_back(model.id);
   }
-  return fail(ErrorKind::unsupported, fmt::format("unit {} has none of the SunSpec models {}; it has {}", unit,
-                                                  fmt::join(profile.sunspec, ", "), fmt::join(found, ", ")));
+  return fail(ErrorKind::unsupported,
+              fmt::format("unit {} has {} of the SunSpec models {}; it has {}", unit, wanted == 1 ? "none" : "too few",
+                          fmt::join(profile.sunspec, ", "), fmt::join(found, ", ")));
 }
 
 }  // namespace wattd::drivers::modbus

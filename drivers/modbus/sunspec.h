@@ -19,8 +19,9 @@ struct SunspecModel {
 /// Source: SunSpec Device Information Model Specification 1.2, section 6.
 Result<std::vector<SunspecModel>> walk_sunspec(Link& link, int unit);
 
-/// What has to be added to a profile's addresses: where the first of its SunSpec models begins, 0 for a profile that
-/// has none. Errors: as of walk_sunspec; unsupported when the device has no such model.
-Result<int> base_of(Link& link, int unit, const Profile& profile);
+/// What has to be added to a profile's addresses: where the first of its SunSpec models begins, or a later one with
+/// `instance`, counted from 1; 0 for a profile that has none.
+/// Errors: as of walk_sunspec; unsupported when the device has not so many such models.
+Result<int> base_of(Link& link, int unit, const Profile& profile, int instance = 1);
 
 }  // namespace wattd::drivers::modbus

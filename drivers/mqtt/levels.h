@@ -1,8 +1,12 @@
 #pragma once
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "telemetry/identity.h"
 
 namespace wattd::drivers::mqtt {
 
@@ -25,11 +29,12 @@ inline std::string without_share(const std::string& filter) {
   return group_end == std::string::npos ? filter : filter.substr(group_end + 1);
 }
 
-/// A name as a device's id: without the levels that names elsewhere may hold. One that is too long is refused later.
+/// A name as a device's id: without the levels that names elsewhere may hold. What was replaced is told by four digits,
+/// so that `a/b` and `a-b` never become one meter. One that is too long is refused later.
 inline std::string device_id_of(std::string_view name) {
   std::string id(name);
   std::ranges::replace_if(id, [](char c) { return c == '/' || c == '+' || c == '#'; }, '-');
-  return id;
+  return id == name ? id : fmt::format("{}-{:04x}", id, fnv1a(name) & 0xFFFF);
 }
 
 }  // namespace wattd::drivers::mqtt

@@ -36,6 +36,11 @@ class FakeLink final : public Link {
   bool failing = false;
   std::set<int> mute;  ///< Addresses at which requests go unanswered.
   int lose = 0;        ///< So many of the next answers.
+  /// For which late answers may still come.
+  Instant free_at(const ReadRequest& request) const override {
+    return waiting.contains({request.address, request.count}) ? Instant::max() : Instant{};
+  }
+  std::set<std::pair<int, int>> waiting;
 };
 
 class FakeIntake final : public Intake {
@@ -199,6 +204,18 @@ TEST_F(BusTest, reads_the_rest_when_one_address_is_illegal) {
   EXPECT_EQ(intake.readings[0].fields[0].name, "power_l1");
   EXPECT_EQ(intake.readings[0].fields[1].name, "power_l3");
   EXPECT_EQ(bus.health().meters[0].failures, 0u);
+}
+
+TEST_F(BusTest, learns_nothing_from_a_half_that_could_not_be_asked) {
+  link->holes = {2};
+  link->waiting = {{1, 2}};
+  turn();
+  link->holes.clear();
+  link->waiting.clear();
+  link->requests.clear();
+  clock.advance(1s);
+  turn();
+  EXPECT_EQ(link->requests.size(), 2u) << "each meter in one request, as before";
 }
 
 TEST_F(BusTest, asks_a_silent_meter_ever_more_seldom_and_the_other_as_before) {

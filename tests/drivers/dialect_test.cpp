@@ -146,7 +146,7 @@ TEST_F(DialectTest, reads_zigbee2mqtt) {
                {"linkquality", 120},
                {"power_total", 110},
                {"voltage_l1_n", 229}}));
-  EXPECT_EQ(device, "hall-plug 1");
+  EXPECT_EQ(device, "hall-plug 1-672c");
   EXPECT_EQ(
       numbers("zigbee2mqtt", "zigbee2mqtt/door", R"({"battery":97,"voltage":3005})", {"battery", "battery_voltage_mv"}),
       (Numbers{{"battery", 97}, {"battery_voltage_mv", 3005}}));

@@ -192,6 +192,32 @@ TEST(Profiles, name_the_key_that_is_wrong) {
   }
 }
 
+TEST(Profiles, whose_rows_overlap_are_refused_whoever_wrote_them) {
+  const auto table = config::parse(
+      "registers = [\n  { measurand = \"power_total\", address = 12, type = \"float32\" },\n"
+      "  { measurand = \"frequency\", address = 13 },\n]\n[profile]\nid = \"x\"\nvendor = \"y\"\n",
+      "x.toml");
+  try {
+    parse_profile(table);
+    FAIL();
+  } catch (const config::ConfigError& problem) {
+    EXPECT_NE(std::string(problem.what()).find("frequency at 13 overlaps power_total at 12"), std::string::npos)
+        << problem.what();
+  }
+}
+
+TEST(Profiles, an_unknown_one_is_answered_with_those_that_begin_like_it) {
+  try {
+    load_profile("eastron-sdm631", kShipped);
+    FAIL();
+  } catch (const config::ConfigError& problem) {
+    const std::string what = problem.what();
+    EXPECT_NE(what.find("eastron-sdm630"), std::string::npos) << what;
+    EXPECT_NE(what.find("wattctl meter profiles"), std::string::npos) << what;
+    EXPECT_LT(what.size(), 600u) << what;
+  }
+}
+
 TEST(Plan, merges_neighbours_and_leaves_gaps_that_cost_more) {
   Profile profile{.max_registers = 20, .max_gap = 4};
   const auto row = [](int address) {

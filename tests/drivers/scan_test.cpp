@@ -4,6 +4,8 @@
 
 #include <map>
 
+#include "drivers/modbus/sunspec.h"
+
 namespace wattd::drivers::modbus {
 namespace {
 
@@ -62,6 +64,61 @@ TEST_F(ScannerTest, finds_the_profile_that_fits_best) {
   ASSERT_FALSE(candidates.empty());
   EXPECT_EQ(candidates[0].profile, "schneider-iem3155");
   EXPECT_EQ(candidates[0].doubtful, 0);
+}
+
+TEST_F(ScannerTest, believes_what_a_meter_says_of_itself) {
+  // An A43 shows the same registers; the type tells them apart.
+  const auto b23 = load_profile("abb-b23", {SOURCE_DIR "/etc/profiles"});
+  ASSERT_FALSE(b23.identities.empty());
+  link.add(7, b23, kQuiet);
+  EXPECT_FALSE(scanner.identify(7, 1)[0].identified);
+  auto nothing_runs = kQuiet;
+  nothing_runs["voltage_l1_n"] = nothing_runs["frequency"] = 0;
+  link.add(8, b23, nothing_runs);
+  link.meters[8][{3, 0x8960}] = 0x4232, link.meters[8][{3, 0x8961}] = 0x3320;
+  const auto known = scanner.identify(8, 3);
+  ASSERT_FALSE(known.empty()) << "also while it measures nothing";
+  EXPECT_EQ(known[0].profile, "abb-b23");
+  EXPECT_TRUE(known[0].identified);
+}
+
+TEST_F(ScannerTest, a_number_that_may_stand_there_by_chance_is_not_enough) {
+  link.meters[9][{3, 11}] = 341;
+  EXPECT_TRUE(scanner.identify(9, 3).empty());
+  link.add(10, load_profile("carlo-gavazzi-em340", {SOURCE_DIR "/etc/profiles"}), kQuiet);
+  for (const int function : {3, 4}) link.meters[10][{function, 11}] = 341;
+  const auto known = scanner.identify(10, 1);
+  ASSERT_FALSE(known.empty());
+  EXPECT_EQ(known[0].profile, "carlo-gavazzi-em340");
+}
+
+TEST_F(ScannerTest, finds_every_model_of_one_kind) {
+  const auto profile = load_profile("sunspec-meter-float", {SOURCE_DIR "/etc/profiles"});
+  auto& words = link.meters[11];
+  const auto put = [&](int address, std::initializer_list<int> all) {
+    for (const int word : all) words[{3, address++}] = static_cast<std::uint16_t>(word);
+  };
+  put(40000, {0x5375, 0x6E53});
+  int at = 40002;
+  for (int i = 0; i < 2; ++i, at += 126) {
+    for (int word = 0; word < 126; ++word) words[{3, at + word}] = 0;
+    put(at, {213, 124});
+    for (const auto& row : profile.registers) {
+      const auto value = kQuiet.find(row.measurand);
+      const auto encoded = encode(row, value == kQuiet.end() ? 1 : value->second);
+      for (std::size_t w = 0; w < encoded.size(); ++w)
+        words[{row.function, at + row.address + static_cast<int>(w)}] = encoded[w];
+    }
+  }
+  put(at, {0xFFFF, 0});
+  const auto known = scanner.identify(11, 3);
+  ASSERT_GE(known.size(), 2u);
+  EXPECT_EQ(known[0].instance, 1);
+  EXPECT_EQ(known[1].instance, 2);
+  EXPECT_EQ(base_of(link, 11, profile, 2), 40002 + 126);
+  const auto third = base_of(link, 11, profile, 3);
+  ASSERT_FALSE(third);
+  EXPECT_NE(third.error().message.find("too few"), std::string::npos);
 }
 
 TEST_F(ScannerTest, wants_voltage_and_frequency_both) {

@@ -43,7 +43,7 @@ TEST(ParseChannel, says_what_is_wrong_and_what_was_expected) {
                       "recipients = [\"0171 123\"]\n")
                 .find("+491711234567"),
             std::string::npos);
-  EXPECT_NE(complaint("id = \"h\"\nkind = \"webhook\"\nrecipients = [\"ftp://x\"]\n").find("expected URLs"),
+  EXPECT_NE(complaint("id = \"h\"\nkind = \"webhook\"\nrecipients = [\"ftp://x\"]\n").find("expected a URL"),
             std::string::npos);
 }
 

@@ -240,6 +240,50 @@ TEST_F(EngineTest, the_energy_of_a_building_is_that_of_its_main_meters) {
   EXPECT_EQ(raised, 1u);
 }
 
+TEST_F(EngineTest, a_sum_of_other_meters_than_before_begins_with_what_they_have_said) {
+  wattd::Device main{.id = "M", .building = "hall"}, second{.id = "M2", .building = "hall", .parent_id = "M"};
+  engine.set_devices({main, second}, moment());
+  use({rule_of(
+      "name = \"r\"\nbuilding = \"hall\"\ntotal = true\nkind = \"energy\"\nproperty = \"energy_import_total\"\n"
+      "window = \"1h\"\nthreshold = 10\n")});
+  Recorded history;
+  std::size_t raised = 0;
+  const auto minute = [&](double each) {
+    pass(1min);
+    for (const auto* meter : {"M", "M2"}) {
+      raised += judge(100 + each, meter, "energy_import_total").raised;
+      history.readings[meter].push_back(
+          {.device_id = meter, .at = now, .fields = {{"energy_import_total", 100 + each}}});
+    }
+  };
+  minute(0);
+  minute(6);
+  EXPECT_EQ(raised, 0u) << "M2 is within M";
+  second.parent_id = "";
+  engine.set_device(second, moment());
+  EXPECT_TRUE(engine.wants_recall());
+  engine.recall(history, moment());
+  EXPECT_FALSE(engine.wants_recall());
+  minute(6.1);
+  EXPECT_EQ(raised, 1u) << "6.1 kWh of each";
+}
+
+TEST_F(EngineTest, what_turns_out_to_be_no_counter_is_not_counted_as_one) {
+  SeriesFacts facts{.measurand = "energy_import_total"};
+  engine = Engine({}, Calendar(), [&](std::string_view, std::string_view) { return std::optional(facts); });
+  const auto rules = std::vector{rule("kind = \"energy\"\nproperty = \"x\"\nwindow = \"1h\"\nthreshold = 10\n")};
+  use(rules);
+  judge(30'000, "D1", "x");
+  facts.measurand = "power_total";
+  use(rules);
+  std::size_t raised = 0, minutes = 0;
+  for (; raised == 0 && minutes < 60; ++minutes) {
+    pass(1min);
+    raised += judge(30'000, "D1", "x").raised;
+  }
+  EXPECT_EQ(minutes, 22u) << "30 kW are 10.5 kWh after 21 minutes";
+}
+
 TEST_F(EngineTest, deviation_from_what_is_expected) {
   use(
       {rule("kind = \"deviation\"\nproperty = \"power\"\nreference = \"power_forecast\"\nrelative = true\n"

@@ -4,14 +4,17 @@ import datetime
 import hashlib
 import hmac
 import json
+import os
+import signal
 import time
 import urllib.parse
 
 import paho.mqtt.client as mqtt
 import pytest
 
+import modbus_peer
 from people import MailServer, Provider, telegram, twilio
-from plant import BULB, Gateway, mqtt_config, wait_until
+from plant import BULB, Gateway, can_connect, free_port, mqtt_config, wait_until
 
 
 @pytest.fixture
@@ -284,6 +287,38 @@ def test_silence_of_the_meter_the_broker_and_after_a_restart(plant, broker, mete
     wait_until(silent, 15, what="it is missed after a restart, though it was there before")
 
 
+def test_silence_of_a_bus_and_of_links_that_stall_rather_than_close(plant, broker, meter):
+    """What is stopped keeps its connections open, and its machine acknowledges what it is sent."""
+    port, file = free_port(), plant.directory / "images.json"
+    registers = {str(register): 0x4366 if register % 2 == 0 else 0 for register in range(0, 400)}
+    file.write_text(json.dumps({unit: {"3": {}, "4": registers} for unit in (1, 2)}))
+    server = plant.run("pymodbus", ["/usr/bin/python3", modbus_peer.__file__, port, file])
+    wait_until(lambda: can_connect(port), 60, what="pymodbus answers")
+    polled = "".join(f'[[buses.meters]]\ndevice = "M{unit}"\nunit = {unit}\nfast = "500ms"\nprofile = "eastron-sdm630"\n' for unit in (1, 2))
+    gateway = Gateway(plant, mqtt_config(broker) + f'[[buses]]\nid = "hall"\nhost = "127.0.0.1"\nport = {port}\n' + polled +
+                      '[alerts]\nno_data = "4s"\n')
+    gateway.wait_connected()
+    meter.say(temperature=20)
+
+    def silent() -> set:
+        return {one["device_id"] for one in gateway.get("/api/v1/alerts?status=open")["data"] if "has said nothing" in one["message"]}
+
+    wait_until(lambda: gateway.status()["pipeline"]["committed"] > 6, 20, what="the meters are read")
+    assert not silent() & {"M1", "M2"}
+    os.kill(server.pid, signal.SIGSTOP)
+    wait_until(lambda: silent() >= {"M1", "M2"}, 20, what="both meters of the bus are missed")
+    os.kill(server.pid, signal.SIGCONT)
+    wait_until(lambda: not silent() & {"M1", "M2"}, 30, what="they are back")
+    os.kill(broker.process.pid, signal.SIGSTOP)
+    os.kill(server.pid, signal.SIGSTOP)
+    wait_until(lambda: silent() == {"D1", "M1", "M2"}, 20, what="all are missed when no link brings anything")
+    os.kill(broker.process.pid, signal.SIGCONT)
+    os.kill(server.pid, signal.SIGCONT)
+    wait_until(lambda: meter.client.is_connected(), 15, what="the meter is connected")
+    meter.say(temperature=20)
+    wait_until(lambda: not silent() & {"M1", "M2"}, 30, what="the bus is back")
+
+
 def test_people_acknowledge_resolve_and_silence_and_it_stays_so(plant, broker, meter, provider):
     receiver = provider()
     gateway = Gateway(plant, mqtt_config(broker) + webhook(receiver) + rule(more='cooldown = "0s"\n'))
@@ -317,8 +352,8 @@ def test_people_acknowledge_resolve_and_silence_and_it_stays_so(plant, broker, m
     assert gateway.get(f'/api/v1/alerts/{hushed["alert_id"]}')["data"]["status"] == "open"
 
 
-def test_rules_over_the_api(plant, broker, meter):
-    gateway = Gateway(plant, mqtt_config(broker) + rule())
+def test_rules_over_the_api(plant, broker, meter, provider):
+    gateway = Gateway(plant, mqtt_config(broker) + webhook(provider()) + rule())
     gateway.wait_connected()
     provisioned = next(one for one in gateway.get("/api/v1/rules")["data"] if one["rule_name"] == "Hot")
     status, refused = gateway.ask("DELETE", f'/api/v1/rules/{provisioned["rule_id"]}')
@@ -344,15 +379,23 @@ def test_rules_over_the_api(plant, broker, meter):
     assert gateway.ask("POST", "/api/v1/rules/evaluate", reading)[1]["data"]["triggered"] == 1
     status, changed = gateway.ask("PUT", path, {**wanted, "threshold": 66, "kind": "average", "window": "5min"})
     assert status == 200 and changed["data"]["window"] == "5min" and changed["data"]["status"] == "active"
+    assert "nobody is told over the channel \"fax\"" in gateway.ask("PUT", path, {**wanted, "threshold": 66, "notification_channels": ["fax"]})[1]["data"]["warnings"][0]
+    several = {**wanted, "notification_channels": ["hook"], "recipients": {"hook": ["http://x.test/", "nobody"]}}
+    status, document = gateway.ask("PUT", path, several)
+    assert status == 400 and 'has "nobody"; expected a URL' in document["error"]["message"]
+    gateway.write_config(mqtt_config(broker) + webhook(provider()))
     gateway.kill()
     gateway.start()
     assert gateway.get(path)["data"]["threshold"] == 66
+    left = gateway.get(f'/api/v1/rules/{provisioned["rule_id"]}')["data"]
+    assert left["status"] == "archived" and left["origin"] is None, "a rule that left its file is there for people to decide"
+    assert gateway.ask("DELETE", f'/api/v1/rules/{left["rule_id"]}')[0] == 200
     assert gateway.ask("DELETE", path)[0] == 200 and gateway.ask("GET", path)[0] == 404
     for number in range(120):
         status, document = gateway.ask("POST", "/api/v1/rules", {**wanted, "rule_name": f"r{number}", "device_ids": ["D1"]})
         if status != 201:
             break
-    assert status == 409 and "at most 100 are allowed" in document["error"]["message"] and number == 99
+    assert status == 409 and "at most 100 are allowed" in document["error"]["message"] and number == 100
 
 
 def test_rules_alerts_and_channels_from_the_shell(plant, broker, meter, provider, monkeypatch):
