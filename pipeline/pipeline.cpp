@@ -63,7 +63,9 @@ void Pipeline::recall_counters() {
 }
 
 void Pipeline::recall_counters_of(const std::string& device, const std::function<void(const Reading&)>& take) {
-  storage::Reader reader(store_.path(), store_.vault());
+  // New devices come together, and opening a database costs more than asking it.
+  if (!past_) past_ = std::make_unique<storage::Reader>(store_.path(), store_.vault());
+  auto& reader = *past_;
   const auto latest = reader.latest(device);
   std::optional<Timestamp> from;
   std::vector<std::string> fields;
@@ -339,6 +341,7 @@ void Pipeline::announce(std::uint64_t seq) {
   group->alerts = std::exchange(group_.alerts, {});
   group->announcements = std::exchange(group_.outbox, {});
   group_ = {};
+  past_.reset();
   fields_ = 0;
   opened_.reset();
   urgent_ = false;

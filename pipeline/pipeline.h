@@ -17,6 +17,7 @@
 #include "pipeline/redelivery.h"
 #include "pipeline/registry.h"
 #include "rules/engine.h"
+#include "storage/reader.h"
 #include "storage/store.h"
 #include "telemetry/clock.h"
 #include "telemetry/histogram.h"
@@ -213,6 +214,7 @@ class Pipeline final : public drivers::Intake {
 
   // The open group; the pipeline's thread alone.
   storage::Group group_;
+  std::unique_ptr<storage::Reader> past_;  ///< For as long as the group is open, once it was needed.
   Ticket processed_ = 0;
   std::size_t fields_ = 0;
   std::optional<Instant> opened_;

@@ -100,23 +100,24 @@ std::optional<double> number_in(std::string_view text) {
 }
 
 Timestamp stamp_from(simdjson::dom::element element) {
+  std::string_view text;
+  std::int64_t whole = 0;
+  double number = 0;
   std::optional<Timestamp> at;
-  std::string shown;
-  if (std::string_view text; element.get(text) == simdjson::SUCCESS) {
-    at = parse_iso8601(text);
-    shown = fmt::format("{:?}", text);
-  } else if (std::int64_t whole; element.get(whole) == simdjson::SUCCESS) {
-    at = from_epoch_number(whole);
-    shown = std::to_string(whole);
-  } else if (double number; element.get(number) == simdjson::SUCCESS) {
-    at = from_epoch_number(number);
-    shown = std::to_string(number);
-  }
+  const bool is_text = element.get(text) == simdjson::SUCCESS;
+  const bool is_whole = !is_text && element.get(whole) == simdjson::SUCCESS;
+  const bool is_number = !is_text && !is_whole && element.get(number) == simdjson::SUCCESS;
+  if (is_text) at = parse_iso8601(text);
+  else if (is_whole) at = from_epoch_number(whole);
+  else if (is_number) at = from_epoch_number(number);
   if (at) return *at;
   throw BadPayload{
       fmt::format("timestamp is {}; expected RFC 3339 such as 2026-02-07T11:26:00Z, or a Unix time in s, "
                   "ms, us or ns",
-                  shown.empty() ? "neither a text nor a number" : shown)};
+                  is_text     ? fmt::format("{:?}", text)
+                  : is_whole  ? std::to_string(whole)
+                  : is_number ? std::to_string(number)
+                              : "neither a text nor a number")};
 }
 
 simdjson::dom::element ObjectParser::parse_any(std::string_view payload) {
