@@ -28,6 +28,8 @@ std::pair<std::string, int> host_and_port(std::string_view text) {
   const bool is_bracketed = text.starts_with('[');
   const auto bracket = text.find(']');
   if (is_bracketed && bracket == std::string_view::npos) return {std::string(text), 0};
+  if (is_bracketed && bracket + 1 != (end == std::string_view::npos || end < bracket ? text.size() : end))
+    return {std::string(text), 0};  // something between the bracket and the port
   if (end != std::string_view::npos && is_bracketed && end < bracket) end = std::string_view::npos;
   if (!is_bracketed && std::ranges::count(text, ':') > 1) end = std::string_view::npos;  // an IPv6 address alone
   auto host = text.substr(0, end);

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <charconv>
+#include <map>
 #include <thread>
 
 #include "cli/commands.h"
@@ -129,10 +130,13 @@ void suggest(const MeterTarget& target, const std::vector<std::pair<int, Candida
       fmt::print("host = \"{}\"\nport = {}\n{}", address.host, address.port,
                  address.rtu_over_tcp ? "framing = \"rtu\"\n" : "");
   }
-  for (const auto& [unit, candidate] : best)
-    fmt::print("  [[buses.meters]]\n  device = \"METER{0}{2}\"\n  unit = {0}\n  profile = \"{1}\"\n{3}", unit,
-               candidate.profile, candidate.instance == 1 ? "" : fmt::format("-{}", candidate.instance),
+  std::map<int, int> of_unit;
+  for (const auto& [unit, candidate] : best) {
+    const int number = ++of_unit[unit];
+    fmt::print("  [[buses.meters]]\n  device = \"METER{0}{1}\"\n  unit = {0}\n  profile = \"{2}\"\n{3}", unit,
+               number == 1 ? "" : fmt::format("-{}", number), candidate.profile,
                candidate.instance == 1 ? "" : fmt::format("  instance = {}\n", candidate.instance));
+  }
 }
 
 /// One way in which a line may want to be spoken to.
@@ -195,7 +199,7 @@ int scan_meters(Context& context, const MeterTarget& target) {
     const auto candidates = scanner.identify(unit, kMostCandidates);
     // Several models of one device are several meters.
     for (const auto& candidate : candidates) {
-      if (&candidate == &candidates.front() || (candidate.identified && candidate.instance > 1))
+      if (&candidate == &candidates.front() || (candidates.front().is_model && candidate.is_model))
         best.emplace_back(unit, candidate);
     }
     add_rows(table, unit, candidates);

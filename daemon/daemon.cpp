@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <map>
+
 #include "daemon/identity.h"
 #include "daemon/own_alerts.h"
 #include "daemon/thread.h"
@@ -190,6 +192,22 @@ void Daemon::reload(Settings settings) {
   }
 }
 
+namespace {
+
+/// A rule in a file may have got the name of one that was made over the API: both judge.
+void warn_of_namesakes(const std::vector<Rule>& rules) {
+  std::map<std::string, const Rule*> named;
+  for (const auto& rule : rules) {
+    if (rule.status == RuleStatus::archived) continue;
+    const auto [other, is_new] = named.emplace(rule.name, &rule);
+    if (!is_new)
+      log::warning(fmt::format("two rules are called {:?}, and both judge: {} and {}; wattctl rules shows them",
+                               rule.name, other->second->id, rule.id));
+  }
+}
+
+}  // namespace
+
 void Daemon::apply(Settings settings) {
   log::set_level(settings.log_level);
   // Shared with the change, which may run after we have given up waiting for it.
@@ -202,6 +220,7 @@ void Daemon::apply(Settings settings) {
           log::error("the rules could not be written: " + done.error().message);
           return;
         }
+        warn_of_namesakes(pipeline.store().rules());
         pipeline.renew_rules(fresh->pipeline.rules);
         pipeline.set_subscriptions(fresh->pipeline.subscriptions);
       },

@@ -67,7 +67,7 @@ Uplinks::Uplinks(const Settings& settings, const std::string& gateway_id, const 
     const auto known = std::ranges::find(cursors, config.id, &storage::Cursor::sink_id);
     shippers_.push_back(std::make_unique<sync::Shipper>(config, known == cursors.end() ? storage::Cursor{} : *known,
                                                         sync::database_source(store),
-                                                        sync::influx_sink(config.influx, gateway_id), *ledger_, clock));
+                                                        sync::make_sink(config, gateway_id), *ledger_, clock));
   }
   for (const auto& shipper : shippers_) {
     threads_.push_back(start_thread("uplink", [&s = *shipper](const std::stop_token& stop) { s.run(stop); }));

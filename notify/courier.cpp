@@ -126,6 +126,13 @@ void Courier::expand(std::vector<Announced> announced, storage::Changes& changes
       delivery.id = random_uuid();
       delivery.recipient = recipient;
       changes.deliveries.push_back(delivery);
+      // Of a rule that is older than the channel nobody has looked at them yet.
+      if (const auto expected = expected_instead_of(config_.kind, recipient);
+          config_.kind != ChannelKind::mqtt && !expected.empty()) {
+        changes.deliveries.back().status = DeliveryStatus::failed;
+        changes.deliveries.back().response = fmt::format("{:?} cannot be told; expected {}", recipient, expected);
+        continue;
+      }
       mailbox_.add(delivery, alert->severity, moment());
     }
   }

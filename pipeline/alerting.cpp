@@ -59,7 +59,9 @@ Result<void> Pipeline::write(storage::Changes changes) {
 Result<Rule> Pipeline::put_rule(Rule rule, AuditEntry entry) {
   auto all = store_.rules();
   const auto same_name = [&](const Rule& other) { return other.name == rule.name && other.id != rule.id; };
-  if (std::ranges::any_of(all, same_name))
+  const auto before = std::ranges::find(all, rule.id, &Rule::id);
+  const bool is_named_anew = before == all.end() || before->name != rule.name;
+  if (is_named_anew && std::ranges::any_of(all, same_name))
     return fail(ErrorKind::permanent, fmt::format("there is a rule called {:?} already", rule.name));
   std::erase_if(all, [&](const Rule& other) { return other.id == rule.id; });
   all.push_back(rule);

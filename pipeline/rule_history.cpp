@@ -32,7 +32,23 @@ std::vector<std::string> StoredHistory::fields_of(const std::string& device, con
   return fields;
 }
 
-std::optional<Timestamp> StoredHistory::last_seen(const std::string& device) {
+const std::vector<storage::Latest>& StoredHistory::latest_of(const std::string& device) {
+  auto known = latest_.find(device);
+  if (known == latest_.end())
+    known = latest_.emplace(device, reader_.latest(device).value_or(std::vector<storage::Latest>{})).first;
+  return known->second;
+}
+
+std::optional<Timestamp> StoredHistory::last_seen(const std::string& device, const std::string& property) {
+  if (!property.empty()) {
+    const auto fields = fields_of(device, property);
+    std::optional<Timestamp> last;
+    for (const auto& one : latest_of(device)) {
+      if (std::ranges::find(fields, one.series.field) != fields.end())
+        last = last ? std::max(*last, one.sample.at) : one.sample.at;
+    }
+    return last;
+  }
   // One look for all who were still there when the gateway stopped; the others are asked for one by one.
   if (!lately_) {
     lately_.emplace();
@@ -44,8 +60,7 @@ std::optional<Timestamp> StoredHistory::last_seen(const std::string& device) {
   }
   if (const auto recent = lately_->find(device); recent != lately_->end()) return recent->second;
   std::optional<Timestamp> last;
-  for (const auto& one : reader_.latest(device).value_or(std::vector<storage::Latest>{}))
-    last = last ? std::max(*last, one.sample.at) : one.sample.at;
+  for (const auto& one : latest_of(device)) last = last ? std::max(*last, one.sample.at) : one.sample.at;
   return last;
 }
 

@@ -21,12 +21,15 @@ class StoredHistory final : public rules::History {
   void visit(const std::string& device, const std::vector<std::string>& fields, TimeRange range,
              const std::function<void(const Reading&)>& take) override;
   std::vector<std::string> fields_of(const std::string& device, const std::string& property) override;
-  std::optional<Timestamp> last_seen(const std::string& device) override;
+  std::optional<Timestamp> last_seen(const std::string& device, const std::string& property) override;
 
  private:
   storage::Reader reader_;
   Timestamp seen_at_open_;
+  const std::vector<storage::Latest>& latest_of(const std::string& device);
+
   std::unordered_map<std::string, std::vector<storage::SeriesInfo>> series_;
+  std::unordered_map<std::string, std::vector<storage::Latest>> latest_;
   std::optional<std::unordered_map<std::string, Timestamp>> lately_;  ///< Of those that said anything of late.
 };
 

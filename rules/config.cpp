@@ -1,6 +1,7 @@
 // [[rules]]: how a rule is written, in files and, turned into the same words, in the API.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 #include <set>
 
@@ -150,7 +151,15 @@ Recipients parse_recipients(const config::Table& table, const std::vector<std::s
   Recipients recipients;
   const auto named = table.table("recipients");
   for (const auto& channel : channels) {
-    if (auto list = named.texts(channel); !list.empty()) recipients[channel] = std::move(list);
+    auto list = named.texts(channel);
+    for (const auto& one : list) {
+      const auto is_control = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; };
+      if (one.empty() || std::ranges::any_of(one, is_control))
+        named.fail(channel, fmt::format("has {:?}; expected texts of one line", one));
+    }
+    if (named.has(channel) && list.empty())
+      named.fail(channel, "expected at least one; leave it out for those who stand with the channel");
+    if (!list.empty()) recipients[channel] = std::move(list);
   }
   named.reject_unknown_keys();
   return recipients;

@@ -344,7 +344,7 @@ void Engine::judge(const Reading& reading, Moment moment, Verdict& verdict) {
   }
   if (watched.feeds.empty() && touched_.empty()) return;
   for (const auto& entry : plan_of(watched, reading).entries) {
-    const auto number = as_number(reading.fields[entry.field].value);
+    const auto number = judged_as(reading.fields[entry.field].value);
     if (number) feed(watched.feeds[entry.feed], *number, arrival);
   }
   for (std::size_t i = 0; i < touched_.size(); ++i) settle(*touched_[i], arrival, verdict);

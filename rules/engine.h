@@ -65,6 +65,12 @@ struct Verdict {
   bool urgent = false;     ///< Somebody is to be told of trouble: worth a commit of its own. That it is over can wait.
 };
 
+/// A value as rules judge it: true is 1 and false is 0. Errors: nullopt for a text.
+inline std::optional<double> judged_as(const Value& value) {
+  if (const auto* flag = std::get_if<bool>(&value)) return *flag ? 1 : 0;
+  return as_number(value);
+}
+
 /// What was read before, so that windows are full from the start. Threads: the engine's.
 class History {
  public:
@@ -74,7 +80,8 @@ class History {
                      const std::function<void(const Reading&)>& take) = 0;
   /// The fields that stand for a property: of that name, or of that measurand.
   virtual std::vector<std::string> fields_of(const std::string& device, const std::string& property) = 0;
-  virtual std::optional<Timestamp> last_seen(const std::string& device) = 0;
+  /// When a device said something last, or something of a property.
+  virtual std::optional<Timestamp> last_seen(const std::string& device, const std::string& property) = 0;
 };
 
 /// Judges readings by rules. A reading touches only the conditions that name its fields; windows are shared by all that
@@ -156,7 +163,10 @@ class Engine {
   // recall.cpp: what was before.
   std::chrono::microseconds memory_of(const Watch& watch, const Feed& feed) const;
   Wanted wanted_of(const Watched& watched, const std::string& id, History& history) const;
-  void expect_words(Watched& watched, const std::string& id, Moment moment);
+  void recall_words(Watched& watched, const std::string& id, History& history, Moment moment) const;
+  void expect_words(const Watched& watched, const std::string& id, Moment moment);
+  void recall(Watched& watched, const Reading& stored, Moment moment);
+  void recall_joined(const std::map<std::string, Wanted>& joined, History& history, Moment moment);
   void follow_clock(Moment moment);
 
   // conditions.cpp: what a sample says.

@@ -82,7 +82,8 @@ struct Engine::Feed {
   std::optional<Timestamp> newest;
   std::optional<Window> window;
   bool is_window_new = true;
-  Instant arrived{};  ///< When a reading last had it that was not late.
+  bool is_new = true;  ///< Nobody has looked yet when it was said last.
+  Instant arrived{};   ///< When a reading last had it that was not late.
   std::vector<Watch> watches;
 };
 

@@ -9,8 +9,14 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto kStep = 1s;    // of the wall clock; what is less is its going faster or slower
-constexpr auto kGrace = 30s;  // for a device to speak up after the gateway's start
+constexpr auto kStep = 1s;       // of the wall clock; what is less is its going faster or slower
+constexpr auto kGrace = 30s;     // for a device to speak up after the gateway's start
+constexpr auto kBefore = 20min;  // of an interval: it counts from the last reading before it
+
+bool looks_at_several(const Rule& rule) {
+  return rule.is_total ||
+         std::ranges::any_of(rule.conditions, [](const Condition& one) { return !one.device.empty(); });
+}
 
 }  // namespace
 
@@ -52,7 +58,7 @@ std::vector<Alert> Engine::restore(const std::vector<Alert>& latest, Moment mome
 struct Engine::Wanted {
   std::vector<std::string> fields;
   std::chrono::microseconds back{0};
-  bool asks_silence = false;
+  bool is_joined = false;  ///< With what other devices said at the same time.
 };
 
 /// How far back a condition has to look to stand where it would if it had been there all along.
@@ -64,24 +70,19 @@ std::chrono::microseconds Engine::memory_of(const Watch& watch, const Feed& feed
   if (has_window(condition.kind) && (feed.is_window_new || is_new)) back = condition.window;
   if (!is_new) return back;
   back += rule.hold;
-  if (is_interval(condition.kind)) back += condition.window;
+  if (is_interval(condition.kind)) back += condition.window + kBefore;
   if (rule.conditions.size() > 1 || condition.kind == ConditionKind::deviation) back = std::max(back, options_.late);
   return back;
 }
 
 Engine::Wanted Engine::wanted_of(const Watched& watched, const std::string& id, History& history) const {
   Wanted wanted;
-  const auto asks_silence = [](const Watch& watch) {
-    const auto kind = watch.instance->rule->conditions[watch.condition].kind;
-    return kind == ConditionKind::no_data && watch.instance->is_new;
-  };
-  wanted.asks_silence = std::ranges::any_of(watched.any, asks_silence);
   for (const auto& feed : watched.feeds) {
     std::chrono::microseconds back{0};
     for (const auto& watch : feed.watches) {
-      if (watch.instance->rule->conditions[watch.condition].kind != ConditionKind::no_data)
-        back = std::max(back, memory_of(watch, feed));
-      else if (asks_silence(watch)) wanted.asks_silence = true;
+      if (watch.instance->rule->conditions[watch.condition].kind == ConditionKind::no_data) continue;
+      back = std::max(back, memory_of(watch, feed));
+      wanted.is_joined = wanted.is_joined || (watch.instance->is_new && looks_at_several(*watch.instance->rule));
     }
     if (back == 0us) continue;
     wanted.back = std::max(wanted.back, back);
@@ -92,42 +93,88 @@ Engine::Wanted Engine::wanted_of(const Watched& watched, const std::string& id, 
   return wanted;
 }
 
+/// When the device and its properties said something last, for conditions that wait for it and are new.
+void Engine::recall_words(Watched& watched, const std::string& id, History& history, Moment moment) const {
+  const auto is_missed = [](const Watch& watch) {
+    return watch.instance->is_new && watch.instance->rule->conditions[watch.condition].kind == ConditionKind::no_data;
+  };
+  const auto ago = [&](std::optional<Timestamp> seen) -> std::optional<Instant> {
+    if (!seen || *seen > moment.now) return std::nullopt;
+    return moment.mono - (moment.now - *seen);
+  };
+  if (std::ranges::any_of(watched.any, is_missed)) {
+    if (const auto seen = ago(history.last_seen(id, ""))) watched.arrived = std::min(watched.arrived, *seen);
+  }
+  for (auto& feed : watched.feeds) {
+    if (!std::exchange(feed.is_new, false) || std::ranges::none_of(feed.watches, is_missed)) continue;
+    if (const auto seen = ago(history.last_seen(id, feed.property))) feed.arrived = std::min(feed.arrived, *seen);
+  }
+}
+
 /// However long nobody was here to listen, whoever speaks up soon was not silent.
-void Engine::expect_words(Watched& watched, const std::string& id, Moment moment) {
-  const auto expect = [&](const Watch& watch) {
+void Engine::expect_words(const Watched& watched, const std::string& id, Moment moment) {
+  const auto expect = [&](const Watch& watch, Instant arrived) {
     const auto& condition = watch.instance->rule->conditions[watch.condition];
     if (condition.kind != ConditionKind::no_data || !may_be_missed(watch, id)) return;
     const auto grace = std::min<std::chrono::microseconds>(condition.window, kGrace);
-    auto due = watched.arrived + condition.window;
+    auto due = arrived + condition.window;
     if (watch.instance->is_new) due = std::max(due, moment.mono + grace);
     silent_->push({due, id, watch});
   };
-  for (const auto& watch : watched.any) expect(watch);
-  for (auto& feed : watched.feeds) {
-    feed.arrived = std::max(feed.arrived, watched.arrived);
-    feed.is_window_new = false;
-    for (const auto& watch : feed.watches) expect(watch);
+  for (const auto& watch : watched.any) expect(watch, watched.arrived);
+  for (const auto& feed : watched.feeds) {
+    for (const auto& watch : feed.watches) expect(watch, feed.arrived);
+  }
+}
+
+/// Takes a stored reading as if it came at its time.
+void Engine::recall(Watched& watched, const Reading& stored, Moment moment) {
+  const Moment then{stored.at, std::min(moment.mono, moment.mono - (moment.now - stored.at))};
+  for (const auto& place : plan_of(watched, stored).entries) {
+    const auto number = judged_as(stored.fields[place.field].value);
+    if (number) feed(watched.feeds[place.feed], *number, {stored.at, then, false, true});
+  }
+}
+
+/// What several devices said has to come in the order in which they said it; in parts, for there may be much of it.
+void Engine::recall_joined(const std::map<std::string, Wanted>& joined, History& history, Moment moment) {
+  std::chrono::microseconds back{0};
+  for (const auto& [id, wanted] : joined) back = std::max(back, wanted.back);
+  const auto part = std::max<std::chrono::microseconds>(10min, back / 12);
+  const auto end = moment.now + 1h;
+  for (auto from = moment.now - back; from < end; from += part) {
+    std::vector<Reading> readings;
+    for (const auto& [id, wanted] : joined) {
+      const TimeRange range{std::max(from, moment.now - wanted.back), std::min(from + part, end)};
+      if (range.from >= range.to) continue;
+      history.visit(id, wanted.fields, range, [&](const Reading& stored) {
+        readings.push_back(stored);
+        readings.back().device_id = id;
+      });
+    }
+    std::ranges::stable_sort(readings, {}, &Reading::at);
+    for (const auto& stored : readings) recall(*devices_.at(stored.device_id), stored, moment);
   }
 }
 
 void Engine::recall(History& history, Moment moment) {
   *silent_ = {};
-  for (auto& [id, entry] : devices_) {
-    auto& watched = *entry;
-    const auto wanted = wanted_of(watched, id, history);
-    if (wanted.asks_silence) {
-      if (const auto seen = history.last_seen(id); seen && *seen <= moment.now)
-        watched.arrived = std::min(watched.arrived, moment.mono - (moment.now - *seen));
+  std::map<std::string, Wanted> joined;
+  for (auto& [id, watched] : devices_) {
+    auto wanted = wanted_of(*watched, id, history);
+    recall_words(*watched, id, history, moment);
+    if (wanted.fields.empty()) continue;
+    if (wanted.is_joined) {
+      joined.emplace(id, std::move(wanted));
+      continue;
     }
-    if (!wanted.fields.empty()) {
-      history.visit(id, wanted.fields, {moment.now - wanted.back, moment.now + 1h}, [&](const Reading& stored) {
-        for (const auto& place : plan_of(watched, stored).entries) {
-          const auto number = as_number(stored.fields[place.field].value);
-          if (number) feed(watched.feeds[place.feed], *number, {stored.at, moment, false, true});
-        }
-      });
-    }
-    expect_words(watched, id, moment);
+    history.visit(id, wanted.fields, {moment.now - wanted.back, moment.now + 1h},
+                  [&](const Reading& stored) { recall(*watched, stored, moment); });
+  }
+  if (!joined.empty()) recall_joined(joined, history, moment);
+  for (auto& [id, watched] : devices_) {
+    for (auto& feed : watched->feeds) feed.is_window_new = false;
+    expect_words(*watched, id, moment);
   }
   for (auto& [key, one] : instances_) one->is_new = false;
   wants_recall_ = false;

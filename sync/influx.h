@@ -3,6 +3,7 @@
 #include <string>
 
 #include "config/table.h"
+#include "sync/http.h"
 #include "sync/line_protocol.h"
 #include "sync/sink.h"
 
@@ -10,16 +11,11 @@ namespace wattd::sync {
 
 /// An InfluxDB, VictoriaMetrics or Telegraf that takes line protocol over HTTP.
 struct InfluxConfig {
-  std::string url;                     ///< Of the server, e.g. `http://127.0.0.1:8428`.
+  HttpConfig http;
   int version = 1;                     ///< Of the write API: 1 is `/write?db=`, 2 is `/api/v2/write?org=&bucket=`.
   std::string database = "telemetry";  ///< v1.
   std::string org, bucket;             ///< v2.
-  std::string username, password;      ///< v1.
-  std::string token;                   ///< v2.
-  std::string ca_file;
-  bool gzip = true;
   bool non_numeric = false;
-  std::chrono::milliseconds timeout{10'000};
 };
 
 /// Reads the keys of an influx sink from its [[sinks]] table. Errors: throws config::ConfigError.

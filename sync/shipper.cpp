@@ -16,6 +16,9 @@ constexpr auto kFirstPause = 500ms;
 constexpr auto kLookAgain = 1s;
 constexpr std::size_t kRefusesEverything = 20;
 constexpr std::size_t kRemembered = 10'000;
+constexpr auto kSlow = 2s;   // for an answer, and live readings wait behind it
+constexpr auto kQuick = 1s;  // and there is room for more
+constexpr std::size_t kSmallestBatch = 10;
 
 class DatabaseSource final : public Source {
  public:
@@ -35,20 +38,6 @@ class DatabaseSource final : public Source {
 
 std::unique_ptr<Source> database_source(const storage::Store& store) { return std::make_unique<DatabaseSource>(store); }
 
-SinkConfig parse_sink(const config::Table& table) {
-  SinkConfig sink;
-  sink.id = table.text("id");
-  if (sink.id.empty() || sink.id.size() > 50) table.fail("id", "expected 1 to 50 bytes; the cursor belongs to it");
-  const auto kind = table.text("kind", "influx");
-  if (kind != "influx") table.fail("kind", "expected one of influx");
-  sink.influx = parse_influx(table);
-  sink.batch = static_cast<std::size_t>(table.integer("batch", 1, 100'000, 5000));
-  sink.settle = std::chrono::duration_cast<std::chrono::seconds>(table.duration("settle", 0s, 1h, 10s));
-  sink.max_pause = std::chrono::duration_cast<std::chrono::milliseconds>(table.duration("max_pause", 100ms, 1h, 60s));
-  table.reject_unknown_keys();
-  return sink;
-}
-
 Shipper::Shipper(SinkConfig config, storage::Cursor cursor, std::unique_ptr<Source> source, std::unique_ptr<Sink> sink,
                  Ledger& ledger, const Clock& clock)
     : config_(std::move(config)),
@@ -57,6 +46,7 @@ Shipper::Shipper(SinkConfig config, storage::Cursor cursor, std::unique_ptr<Sour
       ledger_(ledger),
       clock_(clock),
       cursor_(std::move(cursor)),
+      batch_(config_.batch),
       jitter_(std::random_device{}()) {
   cursor_.sink_id = config_.id;
   cursor_.sent = cursor_.settled;  // what was sent but not settled before the restart is sent again
@@ -94,7 +84,8 @@ Instant Shipper::step(Instant now) {
     const std::scoped_lock lock(mutex_);
     has_new_ = false;
   }
-  const auto batch = source_->batch_after(read_, config_.batch);
+  if (unsettled_.size() >= window_) return unsettled_.front().at + config_.settle;
+  const auto batch = source_->batch_after(read_, batch_);
   if (!batch) return after_failure(batch.error(), now);
   if (batch->end == read_) return now + kLookAgain;
   if (const auto sent = send(batch->readings); !sent) return after_failure(sent.error(), clock_.monotonic());
@@ -102,7 +93,7 @@ Instant Shipper::step(Instant now) {
   return now;
 }
 
-Result<void> Shipper::send(std::span<const Reading> readings) {
+Taken Shipper::send(std::span<const Reading> readings) {
   std::vector<storage::DeviceVersion> versions;
   versions.reserve(readings.size());  // Outgoing points into it
   std::vector<Outgoing> outgoing;
@@ -120,20 +111,27 @@ Result<void> Shipper::send(std::span<const Reading> readings) {
   return send_all(outgoing);
 }
 
-Result<void> Shipper::send_all(std::span<const Outgoing> batch) {
+Taken Shipper::send_all(std::span<const Outgoing> batch) {
   refused_.clear();
   taken_ = false;
-  if (auto sent = send_or_bisect(batch, batch); !sent) return sent;
+  // A segment may hold more than a slow link carries at once.
+  for (auto rest = batch; !rest.empty();) {
+    const auto count = std::min(batch_, rest.size());
+    if (auto sent = send_or_bisect(rest.first(count), batch); !sent) return sent;
+    rest = rest.subspan(count);
+  }
   if (taken_) refused_in_row_ = 0;
   else if ((refused_in_row_ += refused_.size()) > kRefusesEverything) return refuses_everything();
   for (const auto& [outgoing, why] : refused_) set_aside(*outgoing.reading, why);
   return {};
 }
 
-Result<void> Shipper::send_or_bisect(std::span<const Outgoing> part, std::span<const Outgoing> batch) {
+Taken Shipper::send_or_bisect(std::span<const Outgoing> part, std::span<const Outgoing> batch) {
   if (part.empty()) return {};
   if (stop_.stop_requested()) return fail(ErrorKind::retry, "stopping");
+  const auto began = clock_.monotonic();
   auto sent = sink_->send(part, stop_);
+  adapt(part.size(), clock_.monotonic() - began);
   if (sent) {
     taken_ = true;
     const std::scoped_lock lock(mutex_);
@@ -141,6 +139,7 @@ Result<void> Shipper::send_or_bisect(std::span<const Outgoing> part, std::span<c
     for (const auto& outgoing : part) status_.sent_samples += numeric_samples(*outgoing.reading);
     return {};
   }
+  if (sent.error().is_too_large) batch_ = std::clamp(part.size() / 2, std::size_t{1}, batch_);
   if (sent.error().kind != ErrorKind::permanent) return sent;
   if (part.size() == 1) {
     refused_.emplace_back(part[0], sent.error().message);
@@ -155,7 +154,13 @@ Result<void> Shipper::send_or_bisect(std::span<const Outgoing> part, std::span<c
   return send_or_bisect(part.subspan(half), batch);
 }
 
-Result<void> Shipper::refuses_everything() const {
+/// Requests are as large as the link answers quickly to.
+void Shipper::adapt(std::size_t sent, Instant::duration took) {
+  if (took > kSlow) batch_ = std::max(std::min(batch_, sent) / 2, std::min(kSmallestBatch, config_.batch));
+  else if (took < kQuick && sent >= batch_) batch_ = std::min(batch_ + batch_ / 2 + 1, config_.batch);
+}
+
+Taken Shipper::refuses_everything() const {
   // A store like that is not about these readings: a wrong database, or a proxy in between.
   return fail(ErrorKind::retry,
               fmt::format("it refuses everything, so nothing is thrown away: {}", refused_.back().second));
@@ -178,28 +183,32 @@ void Shipper::settle(Instant now) {
     unsettled_.pop_front();
   }
   if (cursor_.settled == before) return;
+  if (window_ < SIZE_MAX / 2) window_ *= 2;
   ledger_.save(cursor_);
   const std::scoped_lock lock(mutex_);
   status_.cursor = cursor_;
 }
 
-Instant Shipper::after_failure(const Error& error, Instant now) {
-  // A store that went away may have lost what it had answered for since it last settled.
+Instant Shipper::after_failure(const NotTaken& problem, Instant now) {
+  // A store that went away may have lost what it had answered for since it last settled. Where the link fails more
+  // often than that takes, fewer are left open, down to one: it settles while nothing has to be sent.
+  if (!unsettled_.empty()) window_ = std::max(unsettled_.size() / 2, std::size_t{1});
   cursor_.sent = cursor_.settled;
   read_ = {.seq = cursor_.settled};
   unsettled_.clear();
   const auto longest = std::chrono::duration_cast<std::chrono::milliseconds>(config_.max_pause);
   const auto pause = std::min<std::chrono::milliseconds>(kFirstPause * (1 << std::min(failures_in_row_, 10)), longest);
+  if (problem.kind == ErrorKind::retry) batch_ = std::max(batch_ / 2, std::min(kSmallestBatch, config_.batch));
   if (failures_in_row_++ == 0) {
-    log::warning(fmt::format("{}: {}; keeping the readings and trying again", config_.id, error.message),
+    log::warning(fmt::format("{}: {}; keeping the readings and trying again", config_.id, problem.message),
                  {{"SINK", config_.id}});
   }
   const std::scoped_lock lock(mutex_);
   status_.failures += 1;
-  status_.last_error = error.message;
+  status_.last_error = problem.message;
   status_.cursor = cursor_;
   // Full jitter: a fleet that lost the same store must not come back in step.
-  return now + pause * std::uniform_int_distribution(50, 100)(jitter_) / 100;
+  return now + problem.wait + pause * std::uniform_int_distribution(50, 100)(jitter_) / 100;
 }
 
 void Shipper::after_success(const storage::Position& end, Instant now) {

@@ -13,28 +13,15 @@
 #include <utility>
 #include <vector>
 
-#include "config/table.h"
 #include "storage/group.h"
 #include "storage/reader.h"
 #include "storage/store.h"
-#include "sync/influx.h"
 #include "sync/sink.h"
+#include "sync/sink_config.h"
 #include "telemetry/clock.h"
 #include "telemetry/message.h"
 
 namespace wattd::sync {
-
-/// One upstream store.
-struct SinkConfig {
-  std::string id;
-  InfluxConfig influx;
-  std::size_t batch = 5000;                     ///< Readings in one request.
-  std::chrono::seconds settle{10};              ///< How long after its answer a store may still lose what it took.
-  std::chrono::milliseconds max_pause{60'000};  ///< The longest wait between two tries.
-};
-
-/// Reads one [[sinks]] table. Errors: throws config::ConfigError.
-SinkConfig parse_sink(const config::Table& table);
 
 /// Where cursors and refused readings are written down; the pipeline's writer does it.
 /// Threads: any.
@@ -88,13 +75,14 @@ class Shipper {
     Instant at;
   };
 
-  Result<void> send(std::span<const Reading> readings);
-  Result<void> send_all(std::span<const Outgoing> batch);
-  Result<void> send_or_bisect(std::span<const Outgoing> part, std::span<const Outgoing> batch);
-  Result<void> refuses_everything() const;
+  Taken send(std::span<const Reading> readings);
+  Taken send_all(std::span<const Outgoing> batch);
+  Taken send_or_bisect(std::span<const Outgoing> part, std::span<const Outgoing> batch);
+  Taken refuses_everything() const;
   void set_aside(const Reading& reading, const std::string& why);
+  void adapt(std::size_t sent, Instant::duration took);
   void settle(Instant now);
-  Instant after_failure(const Error& error, Instant now);
+  Instant after_failure(const NotTaken& problem, Instant now);
   void after_success(const storage::Position& end, Instant now);
 
   const SinkConfig config_;
@@ -104,7 +92,9 @@ class Shipper {
   const Clock& clock_;
   storage::Cursor cursor_;
   storage::Position read_;  ///< Where the next batch begins: what the cursor was sent, or within it.
+  std::size_t batch_;       ///< Readings in the next request: fewer than configured while answers are slow.
   std::deque<Sent> unsettled_;
+  std::size_t window_ = SIZE_MAX;  ///< Batches that may be unsettled: few where the link fails before they settle.
   int failures_in_row_ = 0;
   std::stop_token stop_;                                   ///< Of run(); none in tests that call step().
   std::vector<std::pair<Outgoing, std::string>> refused_;  ///< Of the batch under way, with the store's words.

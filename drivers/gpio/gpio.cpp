@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 #include "telemetry/log.h"
 
@@ -13,8 +14,9 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto kLook = 500ms;  // at the stop token
-constexpr int kPause = 1000;   // ms, before a chip is opened again
+constexpr auto kLook = 500ms;   // at the stop token
+constexpr auto kAskAgain = 1s;  // for a commit that takes along what is to be told
+constexpr int kPause = 1000;    // ms, before a chip is opened again
 constexpr double kJoules = 3.6e6;
 
 }  // namespace
@@ -94,6 +96,7 @@ Result<void> Gpio::open() {
     if (i < config_.pulses.size()) {
       const std::scoped_lock lock(mutex_);
       pulses_[i].contact = Debounce(*value, config_.pulses[i].debounce);
+      pulses_[i].watched_since = clock_.monotonic();
     } else {
       inputs_.emplace_back(*value, config_.inputs[i - config_.pulses.size()].debounce);
       tell_input(i - config_.pulses.size());
@@ -112,10 +115,7 @@ Result<void> Gpio::open() {
 
 Result<void> Gpio::step(Instant until) {
   if (auto opened = open(); !opened) return opened;
-  if (const auto now = clock_.monotonic(); now - expected_at_ >= config_.period) {
-    expected_at_ = now;
-    if (!config_.pulses.empty()) intake_.expect_commit();
-  }
+  if (is_to_be_told(clock_.monotonic())) intake_.expect_commit();
   const auto edges = lines_->wait(next_settling(until));
   if (!edges) return std::unexpected(edges.error());
   for (const auto& edge : *edges) {
@@ -127,8 +127,33 @@ Result<void> Gpio::step(Instant until) {
     const std::scoped_lock lock(mutex_);
     pulses_[edge.line].contact.edge(edge.active, edge.at);
   }
+  // The kernel keeps a few edges a line and drops the newest: after a burst the line may be otherwise than the last one
+  // said.
+  std::set<std::size_t> moved;
+  for (const auto& edge : *edges) moved.insert(edge.line);
+  for (const auto line : moved) {
+    const auto value = lines_->value(line);
+    if (!value) return std::unexpected(value.error());
+    const auto now = clock_.monotonic();
+    if (line >= config_.pulses.size()) {
+      inputs_[line - config_.pulses.size()].edge(*value, now);
+      continue;
+    }
+    const std::scoped_lock lock(mutex_);
+    pulses_[line].contact.edge(*value, now);
+  }
   settle(clock_.monotonic());
   return {};
+}
+
+/// Whether a counter that stands still has not been told of for a period; asked for once a second at most.
+bool Gpio::is_to_be_told(Instant now) {
+  if (now - expected_at_ < kAskAgain) return false;
+  const std::scoped_lock lock(mutex_);
+  if (std::ranges::none_of(pulses_, [&](const Pulse& one) { return now - one.told_at >= config_.period; }))
+    return false;
+  expected_at_ = now;
+  return true;
 }
 
 Instant Gpio::next_settling(Instant otherwise) const {
@@ -185,9 +210,12 @@ Reading Gpio::reading_of(const PulseConfig& config, const Pulse& pulse, std::int
   // Whole pulses first: sums of fractions would drift.
   const double counted = config.start + static_cast<double>(pulses) * config.factor / config.per_unit;
   reading.fields.push_back({config.measurand, Value(std::round(counted * 1e6) / 1e6)});
-  if (config.measurand.starts_with("energy_") && pulse.apart > Instant::duration{}) {
-    // While the next pulse stays away, the power can have been no higher than this.
-    const auto apart = std::max<Instant::duration>(pulse.apart, now - pulse.last);
+  // While the next pulse stays away, the power can have been no higher than this. So it is after a start, once nothing
+  // has come for a while: what was told of before must not stand for ever.
+  const auto since = pulse.last == Instant{} ? pulse.watched_since : pulse.last;
+  const bool is_quiet = now - since >= config_.period;
+  if (config.measurand.starts_with("energy_") && (pulse.apart > Instant::duration{} || is_quiet)) {
+    const auto apart = std::max<Instant::duration>(pulse.apart, now - since);
     const double watts = kJoules * config.factor / config.per_unit / std::chrono::duration<double>(apart).count();
     reading.fields.push_back({"power_total", Value(std::round(watts * 10) / 10)});
   }

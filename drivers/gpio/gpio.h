@@ -99,6 +99,7 @@ class Gpio {
  private:
   struct Pulse {
     Debounce contact{false, {}};
+    Instant watched_since{};    ///< When the chip was opened.
     Instant last{};             ///< When the last pulse began.
     Instant::duration apart{};  ///< Between the last two; 0 before there were two.
     std::int64_t told = -1;     ///< Pulses in the last reading.
@@ -111,6 +112,7 @@ class Gpio {
   void note_pulse(std::size_t which, Instant at);
   void tell_input(std::size_t which);
   Instant next_settling(Instant otherwise) const;
+  bool is_to_be_told(Instant now);
   Reading reading_of(const PulseConfig& config, const Pulse& pulse, std::int64_t pulses, Instant now) const;
   std::size_t output_line(std::size_t which) const { return config_.pulses.size() + config_.inputs.size() + which; }
   void set_error(std::string message);

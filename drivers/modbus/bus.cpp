@@ -390,11 +390,13 @@ Result<void> Bus::read_halves(std::size_t meter, const Request& request, Reading
   const auto middle = request.rows.size() / 2;
   const auto first = part_of(request, 0, middle);
   const auto second = part_of(request, middle, request.rows.size());
-  left_out_ = false;
+  const bool outer = std::exchange(left_out_, false);
   for (const auto* half : {&first, &second}) {
     if (auto done = read(meter, *half, reading); !done) return done;
   }
-  if (refused_.size() > before || left_out_) return {};
+  const bool is_told = !left_out_;
+  left_out_ = left_out_ || outer;
+  if (refused_.size() > before || !is_told) return {};
   // Each half by itself is answered: it is what lies between them that is refused, or so many registers at once.
   const auto gap = first.address + first.count;
   if (gap < second.address) learnt.line.holes.push_back({request.function, gap, second.address});

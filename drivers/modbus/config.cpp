@@ -67,10 +67,14 @@ BusConfig parse_bus(const config::Table& table, const std::vector<std::string>& 
     for (std::size_t i = 0; i + 1 < bus.meters.size(); ++i) {
       const auto& other = bus.meters[i];
       const auto& last = bus.meters.back();
-      if (other.unit == last.unit && other.profile.id == last.profile.id && other.instance == last.instance) {
-        meter.fail("unit", fmt::format("expected a unit or a profile that no other meter of this bus has; {:?} has "
-                                       "them, too. Of several SunSpec models of one kind, instance says which",
-                                       other.device_id));
+      // Two meters in one unit's registers would count the same energy twice; SunSpec models are meters of their own.
+      const bool are_models = !other.profile.sunspec.empty() && !last.profile.sunspec.empty();
+      if (other.unit == last.unit &&
+          (!are_models || (other.profile.id == last.profile.id && other.instance == last.instance))) {
+        meter.fail("unit",
+                   fmt::format("expected a unit no other meter of this bus has; {:?} has it, too. SunSpec models "
+                               "may share one: of several of one kind, instance says which",
+                               other.device_id));
       }
       if (bus.meters[i].device_id == bus.meters.back().device_id) {
         meter.fail("device", "expected a device no other meter has");

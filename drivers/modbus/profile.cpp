@@ -79,13 +79,22 @@ Identity parse_identity(const config::Table& table) {
     place.type = RegisterType::string;
     place.text_registers = static_cast<int>(table.integer("registers", 1, 125));
     identity.text = table.text("text");
-    if (identity.text.size() < 3) table.fail("text", "expected at least 3 bytes: less stands there by chance");
+    const auto room = static_cast<std::size_t>(2 * place.text_registers);
+    if (identity.text.size() < 3 || identity.text.size() > room)
+      table.fail("text", fmt::format("expected 3 to {} bytes: less stands there by chance", room));
   } else {
     place.type = table.choice<RegisterType>(
-        "type", {{"uint16", RegisterType::uint16}, {"uint32", RegisterType::uint32}}, RegisterType::uint16);
+        "type", {{"uint16", RegisterType::uint16}, {"uint32", RegisterType::uint32}, {"uint64", RegisterType::uint64}},
+        RegisterType::uint16);
     identity.values = table.integers("values");
     if (identity.values.empty()) table.fail("values", "expected what stands in the register, or text");
+    const auto most = place.count() == 4 ? INT64_MAX : (std::int64_t{1} << 16 * place.count()) - 1;
+    for (const auto value : identity.values) {
+      if (value < 0 || value > most)
+        table.fail("values", fmt::format("has {}; expected numbers from 0 to {}", value, most));
+    }
   }
+  identity.is_telling = table.boolean("telling", place.count() > 1);
   if (place.end() > 65536) table.fail("address", "ends beyond register 65535");
   table.reject_unknown_keys();
   return identity;

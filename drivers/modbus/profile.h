@@ -56,9 +56,8 @@ struct Identity {
   Register place;                    ///< A number, or a text.
   std::vector<std::int64_t> values;  ///< What stands there, one of them,
   std::string text;                  ///< or what is in the text, in capitals or not.
+  bool is_telling = false;           ///< It is so rare that nothing else has to fit.
 
-  /// Whether it is so rare that nothing else has to fit.
-  bool is_telling() const { return place.type == RegisterType::string || place.count() > 1; }
   bool holds(std::span<const std::uint16_t> words) const;
 };
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <climits>
 #include <cmath>
 #include <thread>
 
@@ -106,7 +107,7 @@ std::optional<double> Scanner::value_of(int unit, const Profile& profile, const 
 /// Whether the unit says that it is such a meter.
 bool Scanner::says_so(int unit, const Profile& profile, bool telling) {
   return std::ranges::any_of(profile.identities, [&](const Identity& identity) {
-    if (telling && !identity.is_telling()) return false;
+    if (telling && !identity.is_telling) return false;
     const auto& words = read(unit, identity.place.function, identity.place.address, identity.place.count());
     return words && identity.holds(*words);
   });
@@ -152,7 +153,15 @@ Candidate Scanner::judge(int unit, const Profile& profile, int base) {
 std::vector<Candidate> Scanner::identify(int unit, std::size_t most) {
   std::vector<Candidate> candidates;
   const auto models = walk_sunspec(link_, unit);
-  for (const auto& profile : profiles_) {
+  // What it says of itself is asked for first: a meter may stay silent on what it does not know, and is left alone
+  // then. Those that it says it is are judged before the others.
+  std::vector<const Profile*> order;
+  for (const auto& profile : profiles_) order.push_back(&profile);
+  silent_in_a_row_ = INT_MIN / 2;
+  std::ranges::stable_partition(order, [&](const Profile* one) { return says_so(unit, *one, false); });
+  silent_in_a_row_ = 0;
+  for (const auto* one : order) {
+    const auto& profile = *one;
     if (profile.sunspec.empty()) {
       const bool is_sure = says_so(unit, profile, true);
       if (!is_sure && !may_fit(unit, profile, 0)) continue;
@@ -165,6 +174,7 @@ std::vector<Candidate> Scanner::identify(int unit, std::size_t most) {
       if (std::ranges::count(profile.sunspec, model.id) == 0 || model.id == 1) continue;
       candidates.push_back(judge(unit, profile, model.address));
       candidates.back().identified = true;
+      candidates.back().is_model = true;
       candidates.back().instance = ++instance;
     }
   }
@@ -172,7 +182,9 @@ std::vector<Candidate> Scanner::identify(int unit, std::size_t most) {
   std::ranges::stable_sort(candidates, std::ranges::greater{}, [](const Candidate& one) {
     return std::tuple(one.identified, one.plausible - kWeightOfDoubt * one.doubtful, -one.idle, !one.experimental);
   });
-  if (candidates.size() > most) candidates.resize(most);
+  // Models that a device lists are meters of their own, however many.
+  std::size_t others = 0;
+  std::erase_if(candidates, [&](const Candidate& one) { return !one.is_model && ++others > most; });
   return candidates;
 }
 

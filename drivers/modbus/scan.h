@@ -19,7 +19,8 @@ struct Candidate {
   std::vector<std::string> models;
   bool experimental = false;
   bool identified = false;                             ///< The unit itself says so.
-  int instance = 1;                                    ///< Of several SunSpec models of this kind.
+  bool is_model = false;                               ///< One of the SunSpec models that the unit lists,
+  int instance = 1;                                    ///< of several of this kind.
   int plausible = 0;                                   ///< Rows whose values are what a plant may have.
   int idle = 0;                                        ///< Rows that are 0, as many are while nothing runs.
   int doubtful = 0;                                    ///< Rows that are refused, or whose values no plant has.
@@ -37,7 +38,8 @@ class Scanner {
   /// Whether anybody answers at a unit, be it with a refusal. A gateway's word that nobody does counts as silence.
   /// Errors: retry when the line itself cannot be used.
   bool is_there(int unit);
-  /// The profiles that fit, the best first; voltage and frequency have to be plausible both. At most `most`.
+  /// The profiles that fit, the best first; voltage and frequency have to be plausible both. At most `most`,
+  /// and every SunSpec model.
   std::vector<Candidate> identify(int unit, std::size_t most);
   /// What the last request that went unanswered said.
   const std::string& last_error() const { return last_error_; }

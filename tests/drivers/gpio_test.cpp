@@ -109,6 +109,44 @@ TEST_F(GpioTest, goes_on_from_the_stored_total) {
   EXPECT_EQ(gpio->take().at(0).find("pulses")->value, Value(std::int64_t{42}));
 }
 
+TEST_F(GpioTest, a_line_is_what_it_is_after_a_burst_that_the_kernel_cut_short) {
+  start("[[gpio.inputs]]\ndevice = \"DOOR\"\nline = 4\n");
+  intake.readings.clear();
+  for (int i = 0; i < 16; ++i) lines->move(0, i % 2 == 0);
+  lines->states[0] = true;  // the edge that said so was dropped
+  look();
+  clock.advance(1s);
+  look();
+  ASSERT_EQ(intake.readings.size(), 1u);
+  EXPECT_EQ(intake.readings[0].fields[0].value, Value(true));
+}
+
+TEST_F(GpioTest, power_falls_after_a_start_where_no_pulse_comes) {
+  totals->begin("S0", 41);
+  start_meter();
+  EXPECT_EQ(gpio->take().at(0).find("power_total"), nullptr) << "nobody knows yet";
+  clock.advance(60s);
+  look();
+  const auto readings = gpio->take();
+  ASSERT_EQ(readings.size(), 1u);
+  EXPECT_NEAR(number(readings[0], "power_total"), 60, .2) << "less than 1 Wh in a minute";
+}
+
+TEST_F(GpioTest, what_stands_still_waits_no_longer_than_a_period_after_the_last_pulse) {
+  start_meter();
+  gpio->take();
+  clock.advance(20s);
+  pulse();
+  gpio->take();
+  const auto told = clock.monotonic();
+  intake.expected = 0;
+  while (intake.expected == 0) {
+    clock.advance(500ms);
+    look();
+  }
+  EXPECT_LE(clock.monotonic() - told, 62s);
+}
+
 TEST_F(GpioTest, bounces_and_spikes_are_no_pulses) {
   start_meter();
   gpio->take();

@@ -206,6 +206,18 @@ TEST(Profiles, whose_rows_overlap_are_refused_whoever_wrote_them) {
   }
 }
 
+TEST(Profiles, whose_identity_could_never_match_are_refused) {
+  for (const std::string identity :
+       {"values = [70000]", "values = [-1]", "registers = 1\ntext = \"abc\"", "registers = 9\ntext = \"ab\"", ""}) {
+    const auto table = config::parse(
+        "registers = [ { measurand = \"power_total\", address = 12 } ]\n[profile]\nid = "
+        "\"x\"\nvendor = \"y\"\n[[identity]]\naddress = 1\n" +
+            identity + "\n",
+        "x.toml");
+    EXPECT_THROW(parse_profile(table), config::ConfigError) << identity;
+  }
+}
+
 TEST(Profiles, an_unknown_one_is_answered_with_those_that_begin_like_it) {
   try {
     load_profile("eastron-sdm631", kShipped);

@@ -21,7 +21,8 @@ class PlantLink final : public Link {
     std::vector<std::uint16_t> words;
     for (int i = address; i < address + count; ++i) {
       const auto word = meter->second.find({function, i});
-      if (word == meter->second.end()) return fail(ErrorKind::unsupported, "exception 2");
+      if (word == meter->second.end())
+        return fail(silent_on_what_is_not_there ? ErrorKind::retry : ErrorKind::unsupported, "exception 2");
       words.push_back(word->second);
     }
     return words;
@@ -40,6 +41,7 @@ class PlantLink final : public Link {
   std::map<int, std::map<std::pair<int, int>, std::uint16_t>> meters;
   int requests = 0;
   int silent_after = 1 << 30;
+  bool silent_on_what_is_not_there = false;
 };
 
 struct ScannerTest : testing::Test {
@@ -90,6 +92,28 @@ TEST_F(ScannerTest, a_number_that_may_stand_there_by_chance_is_not_enough) {
   const auto known = scanner.identify(10, 1);
   ASSERT_FALSE(known.empty());
   EXPECT_EQ(known[0].profile, "carlo-gavazzi-em340");
+}
+
+TEST_F(ScannerTest, a_vendor_s_name_alone_does_not_say_which_meter) {
+  link.add(12, load_profile("socomec-countis-e34-e44", {SOURCE_DIR "/etc/profiles"}), kQuiet);
+  for (const auto& [at, letter] : {std::pair{50000, 'S'}, {50001, 'O'}, {50002, 'C'}, {50003, 'O'}})
+    link.meters[12][{3, at}] = static_cast<std::uint16_t>(letter);
+  const auto known = scanner.identify(12, 3);
+  ASSERT_FALSE(known.empty());
+  EXPECT_TRUE(known[0].identified);
+  EXPECT_GT(known[0].plausible, 3) << known[0].profile;
+}
+
+TEST_F(ScannerTest, asks_first_for_what_a_meter_says_of_itself) {
+  // Silent on all that it does not know.
+  auto& words = link.meters[13];
+  const auto sdm120 = load_profile("eastron-sdm120", {SOURCE_DIR "/etc/profiles"});
+  link.add(13, sdm120, kQuiet);
+  words[{3, 64514}] = 0x0020;
+  link.silent_on_what_is_not_there = true;
+  const auto known = scanner.identify(13, 3);
+  ASSERT_FALSE(known.empty());
+  EXPECT_EQ(known[0].profile, "eastron-sdm120");
 }
 
 TEST_F(ScannerTest, finds_every_model_of_one_kind) {

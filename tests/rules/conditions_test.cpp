@@ -16,7 +16,7 @@ struct Recorded final : History {
     }
   }
   std::vector<std::string> fields_of(const std::string&, const std::string& property) override { return {property}; }
-  std::optional<Timestamp> last_seen(const std::string& device) override {
+  std::optional<Timestamp> last_seen(const std::string& device, const std::string&) override {
     const auto found = seen.find(device);
     return found == seen.end() ? std::nullopt : std::optional(found->second);
   }
@@ -266,6 +266,103 @@ TEST_F(EngineTest, a_sum_of_other_meters_than_before_begins_with_what_they_have_
   EXPECT_FALSE(engine.wants_recall());
   minute(6.1);
   EXPECT_EQ(raised, 1u) << "6.1 kWh of each";
+}
+
+/// A building's rule over two meters, and what they said since the quarter hour began at 11:30.
+struct RestartTest : EngineTest {
+  Recorded history;
+  Rule rule_for(const std::string& more) {
+    return rule_of(
+        "name = \"r\"\nbuilding = \"hall\"\ntotal = true\nkind = \"energy\"\nproperty = \"energy_import_total\"\n" +
+        more);
+  }
+  /// Both meters are in the building; the engine knows nothing of before.
+  void restart(const Rule& one) {
+    engine = Engine();
+    engine.set_devices({{.id = "M", .building = "hall"}, {.id = "N", .building = "hall"}}, moment());
+    use({one});
+    engine.recall(history, moment());
+  }
+  std::size_t say(const std::string& meter, double kwh) {
+    history.readings[meter].push_back({.device_id = meter, .at = now, .fields = {{"energy_import_total", kwh}}});
+    return judge(kwh, meter, "energy_import_total").raised;
+  }
+};
+
+TEST_F(RestartTest, how_long_a_sum_of_meters_has_been_too_much_is_known_after_a_restart) {
+  const auto one = rule_for("window = \"15min\"\nthreshold = 10\nfor = \"2min\"\n");
+  restart(one);
+  pass(4min);
+  EXPECT_EQ(say("M", 100) + say("N", 100), 0u);
+  for (int second = 0; second < 180; second += 10) {
+    pass(10s);
+    EXPECT_EQ(say("M", 101) + say("N", 101), 0u);
+  }
+  pass(1s);
+  EXPECT_EQ(say("M", 107) + say("N", 106), 0u) << "13 kWh, and not for two minutes";
+  pass(20s);
+  restart(one);
+  EXPECT_EQ(say("M", 107), 0u) << "for 20 s";
+  pass(70s);
+  EXPECT_EQ(say("N", 106), 0u) << "for 90 s";
+  pass(40s);
+  EXPECT_EQ(say("M", 107), 1u) << "for 130 s";
+}
+
+TEST_F(RestartTest, an_interval_counts_from_the_last_reading_before_it) {
+  const auto one = rule_for("window = \"15min\"\nthreshold = 5\n");
+  restart(one);
+  pass(3min);
+  say("M", 100);  // 11:29
+  pass(4min);
+  EXPECT_EQ(say("M", 104), 0u) << "3 kWh of it within the quarter hour";
+  pass(1min);
+  restart(one);
+  pass(1min);
+  EXPECT_EQ(say("M", 107), 1u) << "6 kWh";
+}
+
+TEST_F(EngineTest, a_property_s_silence_counts_on_while_rules_come_and_go) {
+  const auto silence = rule("kind = \"no_data\"\nproperty = \"temperature\"\nwindow = \"10min\"\n");
+  Recorded history;
+  use({silence});
+  engine.recall(history, moment());
+  judge(20);
+  std::size_t raised = 0, minutes = 0;
+  for (; raised == 0 && minutes < 30; ++minutes) {
+    pass(1min);
+    judge(230, "D1", "voltage");
+    use({silence, rule_of("name = \"x" + std::to_string(minutes) + "\"\nproperty = \"y\"\nthreshold = 1\n")});
+    engine.recall(history, moment());
+    raised = tick().raised;
+  }
+  EXPECT_EQ(minutes, 10u);
+}
+
+TEST_F(EngineTest, what_was_said_long_before_a_restart_says_nothing_about_now) {
+  engine = Engine({.late = 1min});
+  Recorded history;
+  history.readings["P1"] = {{.device_id = "P1", .at = now - 50s, .fields = {{"power", 60.0}}}};
+  use(
+      {rule_of("name = \"r\"\nmatch = \"all\"\ndevices = [\"P2\"]\n"
+               "[[rules.conditions]]\ndevice = \"P1\"\nproperty = \"power\"\nthreshold = 50\n"
+               "[[rules.conditions]]\nproperty = \"power\"\nthreshold = 50\n")});
+  engine.recall(history, moment());
+  pass(25s);
+  EXPECT_EQ(judge(60, "P2", "power").raised, 0u) << "P1 said so 75 s ago";
+}
+
+TEST_F(EngineTest, judges_truth_as_one_and_zero) {
+  use({rule("property = \"open\"\ncondition = \"=\"\nthreshold = 1\n")});
+  const auto say = [&](bool open) {
+    Verdict verdict;
+    pass(1s);
+    engine.judge({.device_id = "D1", .at = now, .fields = {{"open", open}}}, moment(), verdict);
+    return verdict;
+  };
+  EXPECT_EQ(say(false).raised, 0u);
+  EXPECT_EQ(say(true).raised, 1u);
+  EXPECT_EQ(say(false).changed.at(0).status, AlertStatus::resolved);
 }
 
 TEST_F(EngineTest, what_turns_out_to_be_no_counter_is_not_counted_as_one) {

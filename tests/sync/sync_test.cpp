@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "sync/documents.h"
 #include "sync/line_protocol.h"
 #include "sync/shipper.h"
 
@@ -56,8 +57,20 @@ struct FakeSource final : Source {
 };
 
 struct FakeSink final : Sink {
-  Result<void> send(std::span<const Outgoing> batch, const std::stop_token&) override {
-    if (down) return fail(ErrorKind::retry, "down");
+  Taken send(std::span<const Outgoing> batch, const std::stop_token&) override {
+    ++requests;
+    largest = std::max(largest, batch.size());
+    clock->advance(takes);
+    if (down || lose-- == 0) {
+      NotTaken problem({ErrorKind::retry, "down"});
+      problem.wait = wait;
+      return std::unexpected(problem);
+    }
+    if (batch.size() > most) {
+      NotTaken problem({ErrorKind::permanent, "too large"});
+      problem.is_too_large = true;
+      return std::unexpected(problem);
+    }
     if (refuses_all) return fail(ErrorKind::permanent, "no such database");
     for (const auto& outgoing : batch) {
       if (to_unix_us(outgoing.reading->at) == poison) return fail(ErrorKind::permanent, "no such thing");
@@ -66,6 +79,12 @@ struct FakeSink final : Sink {
     return {};
   }
   std::string target() const override { return "fake"; }
+  FakeClock* clock = nullptr;
+  std::chrono::microseconds takes{0};
+  std::chrono::milliseconds wait{0};
+  std::size_t most = SIZE_MAX, largest = 0;
+  int requests = 0;
+  int lose = -1;  ///< After so many.
   bool down = false;
   bool refuses_all = false;
   std::int64_t poison = -1;
@@ -80,6 +99,7 @@ struct FakeLedger final : Ledger {
 };
 
 struct ShipperTest : testing::Test {
+  ShipperTest() { sink->clock = &clock; }
   FakeClock clock;
   FakeLedger ledger;
   FakeSource* source = new FakeSource;
@@ -171,6 +191,67 @@ TEST_F(ShipperTest, keeps_everything_when_the_store_refuses_everything) {
   }
   EXPECT_EQ(shipper.status().cursor.sent, 200u);
   EXPECT_GE(sink->taken.size() + ledger.letters.size(), 198u);
+}
+
+TEST_F(ShipperTest, waits_as_long_as_the_store_asks_for) {
+  source->count = 4;
+  sink->down = true;
+  sink->wait = 90s;
+  EXPECT_GE(turn() - clock.monotonic(), 90s);
+}
+
+TEST_F(ShipperTest, sends_less_at_once_where_the_store_says_it_is_too_much) {
+  source->count = 100;
+  sink->most = 2;
+  while (turn() <= clock.monotonic()) {
+  }
+  EXPECT_EQ(sink->taken.size(), 98u);
+  EXPECT_TRUE(ledger.letters.empty());
+  EXPECT_EQ(shipper.status().refused_readings, 0u);
+  EXPECT_LE(sink->requests, 75) << "it is remembered";
+}
+
+TEST_F(ShipperTest, a_link_that_fails_before_anything_settles_makes_progress) {
+  source->count = 400;
+  // Every fifth request is lost, which is more often than batches settle.
+  for (int i = 0; i < 3000 && shipper.status().cursor.settled < 400; ++i) {
+    if (sink->lose < 0) sink->lose = 4;
+    const auto next = turn();
+    clock.advance(std::max(std::chrono::duration_cast<std::chrono::microseconds>(next - clock.monotonic()), 0us) + 1ms);
+  }
+  EXPECT_EQ(shipper.status().cursor.settled, 400u);
+}
+
+TEST(Shipper, requests_shrink_while_answers_are_slow_and_grow_again) {
+  FakeClock clock;
+  FakeLedger ledger;
+  auto* source = new FakeSource;
+  auto* sink = new FakeSink;
+  sink->clock = &clock;
+  source->count = 1'000'000;
+  Shipper shipper({.id = "x", .batch = 1000}, {}, std::unique_ptr<Source>(source), std::unique_ptr<Sink>(sink), ledger,
+                  clock);
+  sink->takes = 3s;
+  for (int i = 0; i < 20; ++i) shipper.step(clock.monotonic());
+  sink->largest = 0;
+  shipper.step(clock.monotonic());
+  EXPECT_EQ(sink->largest, 10u);
+  sink->takes = 100ms;
+  for (int i = 0; i < 20; ++i) shipper.step(clock.monotonic());
+  EXPECT_EQ(sink->largest, 1000u);
+}
+
+TEST(Documents, carry_the_key_the_record_and_every_field) {
+  const Reading reading{.device_id = "D1",
+                        .at = from_unix_us(1'770'463'560'000'001),
+                        .quality = Quality::estimated,
+                        .fields = {{"power", 230.5}, {"n", NAN}, {"text", std::string("say \"hi\"")}, {"on", true}}};
+  const storage::DeviceVersion device{"D1", "bulb", "", "v1", ""};
+  EXPECT_EQ(document_of({&reading, &device}, "gw"),
+            R"({"gateway":"gw","device_id":"D1","device_type":"bulb","schema_version":"v1",)"
+            R"("timestamp":"2026-02-07T11:26:00.000001Z","quality":)" +
+                std::to_string(static_cast<unsigned>(Quality::estimated)) +
+                R"(,"fields":{"power":230.5,"n":null,"text":"say \"hi\"","on":true}})");
 }
 
 TEST_F(ShipperTest, sets_a_refused_reading_aside_once_however_often_it_is_sent) {

@@ -1,0 +1,176 @@
+#include "sync/http.h"
+
+#include <curl/curl.h>
+#include <fmt/format.h>
+#include <zlib.h>
+
+#include <stdexcept>
+
+#include "telemetry/version.h"
+
+namespace wattd::sync {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr std::size_t kKept = 2000;  // of an answer, for people
+constexpr long kConnectMs = 5000;
+constexpr std::chrono::milliseconds kLongestWait = 15min;  // that a server may ask for
+
+struct FreeHeaders {
+  void operator()(curl_slist* list) const { curl_slist_free_all(list); }
+};
+using Headers = std::unique_ptr<curl_slist, FreeHeaders>;
+
+void add(Headers& headers, const std::string& header) {
+  headers.reset(curl_slist_append(headers.release(), header.c_str()));
+}
+
+std::size_t keep_start(const char* bytes, std::size_t size, std::size_t count, void* text) noexcept {
+  auto& kept = *static_cast<std::string*>(text);
+  if (kept.size() < kKept) kept.append(bytes, std::min(size * count, kKept - kept.size()));
+  return size * count;
+}
+
+int is_stopped(void* stop, curl_off_t, curl_off_t, curl_off_t, curl_off_t) noexcept {
+  return static_cast<const std::stop_token*>(stop)->stop_requested() ? 1 : 0;
+}
+
+void start_curl() {
+  static const CURLcode started = curl_global_init(CURL_GLOBAL_DEFAULT);
+  if (started != CURLE_OK) throw std::runtime_error("libcurl does not start");
+}
+
+/// What an answer that is no success means for what was sent.
+NotTaken not_taken(CURL* curl, const std::string& url, const std::string& answer) {
+  long status = 0;
+  curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
+  // These are about the readings; everything else may pass: a wrong password is no reason to throw data away.
+  const bool is_about_data = status == 400 || status == 413 || status == 422;
+  NotTaken problem({is_about_data ? ErrorKind::permanent : ErrorKind::retry,
+                    fmt::format("{} answered {}: {}", url, status, answer.substr(0, 300))});
+  problem.is_too_large = status == 413;
+  curl_off_t seconds = 0;
+  if (curl_easy_getinfo(curl, CURLINFO_RETRY_AFTER, &seconds) == CURLE_OK && seconds > 0)
+    problem.wait = std::min<std::chrono::milliseconds>(std::chrono::seconds{seconds}, kLongestWait);
+  return problem;
+}
+
+}  // namespace
+
+HttpConfig parse_http(const config::Table& table) {
+  HttpConfig http;
+  http.url = table.text("url");
+  if (!http.url.starts_with("http://") && !http.url.starts_with("https://"))
+    table.fail("url", "expected http://… or https://…");
+  while (http.url.ends_with('/')) http.url.pop_back();
+  if (http.url.find("://") + 3 >= http.url.size()) table.fail("url", "expected a host behind the ://");
+  http.username = table.text("username", "");
+  http.password = table.secret("password");
+  http.token = table.secret("token");
+  http.ca_file = table.readable_file("ca_file");
+  http.cert_file = table.readable_file("cert_file");
+  http.key_file = table.readable_file("key_file");
+  if (http.cert_file.empty() != http.key_file.empty())
+    table.fail("cert_file", "a client certificate needs both cert_file and key_file");
+  http.pin = table.text("pin", "");
+  if (!http.pin.empty() && !http.pin.starts_with("sha256//"))
+    table.fail("pin", "expected the server's public key as sha256//BASE64");
+  http.proxy = table.text("proxy", "");
+  http.gzip = table.boolean("gzip", true);
+  http.timeout = std::chrono::duration_cast<std::chrono::milliseconds>(table.duration("timeout", 100ms, 5min, 10s));
+  return http;
+}
+
+void HttpClient::FreeCurl::operator()(CURL* handle) const { curl_easy_cleanup(handle); }
+
+HttpClient::HttpClient(HttpConfig config) : config_(std::move(config)) {
+  static_assert(CURL_ERROR_SIZE <= sizeof problem_);
+  start_curl();
+  handle_.reset(curl_easy_init());
+  if (!handle_) throw std::runtime_error("libcurl does not start");
+  set_options();
+}
+
+void HttpClient::set_options() {
+  auto* const curl = handle_.get();
+  const auto set_text = [&](CURLoption option, const std::string& text) {
+    if (!text.empty()) curl_easy_setopt(curl, option, text.c_str());
+  };
+  curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+  curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+  curl_easy_setopt(curl, CURLOPT_TCP_NODELAY, 1L);
+  curl_easy_setopt(curl, CURLOPT_TCP_KEEPALIVE, 1L);
+  curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, static_cast<long>(config_.timeout.count()));
+  curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, kConnectMs);
+  curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, problem_.data());
+  curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, keep_start);
+  curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);  // the progress callback is where a request can be given up
+  curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, is_stopped);
+  curl_easy_setopt(curl, CURLOPT_USERAGENT, fmt::format("wattd/{}", kVersion).c_str());
+  curl_easy_setopt(curl, CURLOPT_PROXY, config_.proxy.c_str());  // an empty one is none
+  if (!config_.username.empty()) {
+    curl_easy_setopt(curl, CURLOPT_HTTPAUTH, CURLAUTH_BASIC);
+    set_text(CURLOPT_USERNAME, config_.username);
+    curl_easy_setopt(curl, CURLOPT_PASSWORD, config_.password.c_str());
+  }
+  set_text(CURLOPT_CAINFO, config_.ca_file);
+  set_text(CURLOPT_SSLCERT, config_.cert_file);
+  set_text(CURLOPT_SSLKEY, config_.key_file);
+  set_text(CURLOPT_PINNEDPUBLICKEY, config_.pin);
+}
+
+Taken HttpClient::post(const std::string& path, std::string_view body, const std::vector<std::string>& headers,
+                       const std::stop_token& stop) {
+  const auto url = config_.url + path;
+  const auto packed = config_.gzip ? gzip(body) : std::string();
+  const auto sent = config_.gzip ? std::string_view(packed) : body;
+  Headers list;
+  for (const auto& header : headers) add(list, header);
+  add(list, "Expect:");  // a round trip for nothing
+  if (config_.gzip) add(list, "Content-Encoding: gzip");
+  std::string answer;
+  auto* const curl = handle_.get();
+  problem_[0] = '\0';
+  curl_easy_setopt(curl, CURLOPT_URL, url.c_str());
+  curl_easy_setopt(curl, CURLOPT_HTTPHEADER, list.get());
+  curl_easy_setopt(curl, CURLOPT_POSTFIELDS, sent.data());
+  curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(sent.size()));
+  curl_easy_setopt(curl, CURLOPT_WRITEDATA, &answer);
+  curl_easy_setopt(curl, CURLOPT_XFERINFODATA, &stop);
+  const auto code = curl_easy_perform(curl);
+  if (code != CURLE_OK) {
+    const std::string_view detail = problem_[0] != '\0' ? problem_.data() : curl_easy_strerror(code);
+    return fail(ErrorKind::retry, fmt::format("{}: {}", config_.url, detail));
+  }
+  long status = 0;
+  curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
+  if (status / 100 == 2) return {};
+  return std::unexpected(not_taken(curl, config_.url, answer));
+}
+
+std::string HttpClient::escaped(std::string_view text) {
+  start_curl();
+  char* const quoted = curl_easy_escape(nullptr, text.data(), static_cast<int>(text.size()));
+  if (quoted == nullptr) throw std::bad_alloc();
+  std::string copy = quoted;
+  curl_free(quoted);
+  return copy;
+}
+
+std::string gzip(std::string_view plain) {
+  z_stream stream{};
+  constexpr int kGzip = 15 + 16;
+  if (deflateInit2(&stream, 6, Z_DEFLATED, kGzip, 8, Z_DEFAULT_STRATEGY) != Z_OK) throw std::bad_alloc();
+  std::string packed(deflateBound(&stream, plain.size()), '\0');
+  stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(plain.data()));
+  stream.avail_in = static_cast<uInt>(plain.size());
+  stream.next_out = reinterpret_cast<Bytef*>(packed.data());
+  stream.avail_out = static_cast<uInt>(packed.size());
+  deflate(&stream, Z_FINISH);
+  packed.resize(stream.total_out);
+  deflateEnd(&stream);
+  return packed;
+}
+
+}  // namespace wattd::sync

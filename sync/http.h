@@ -1,0 +1,63 @@
+#pragma once
+#include <array>
+#include <chrono>
+#include <memory>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "config/table.h"
+#include "sync/sink.h"
+
+using CURL = void;
+struct curl_slist;
+
+namespace wattd::sync {
+
+/// A server that takes readings over HTTP, and how it is reached.
+struct HttpConfig {
+  std::string url;                 ///< Without a / at its end.
+  std::string username, password;  ///< Basic authentication; empty for none.
+  std::string token;
+  std::string ca_file;              ///< Empty: the system's authorities.
+  std::string cert_file, key_file;  ///< A certificate of the gateway's own.
+  std::string pin;                  ///< The server's public key, as `sha256//BASE64`; empty for any.
+  std::string proxy;                ///< Empty: none, whatever the environment says.
+  bool gzip = true;
+  std::chrono::milliseconds timeout{10'000};
+};
+
+/// Reads the keys that all such sinks have from a [[sinks]] table. Errors: throws config::ConfigError.
+HttpConfig parse_http(const config::Table& table);
+
+/// Hands over bodies on a connection that is kept. Files of certificates are read at each new connection, so that
+/// renewed ones are taken up. Threads: one.
+class HttpClient {
+ public:
+  /// Errors: throws std::runtime_error when libcurl does not start.
+  explicit HttpClient(HttpConfig config);
+
+  /// Sends a body to url + `path`, packed when the configuration says so.
+  /// Errors: permanent for what says that the body will never be taken (400, 413, 422), which a proxy's answer may be,
+  /// too; retry for everything else, with what Retry-After says.
+  Taken post(const std::string& path, std::string_view body, const std::vector<std::string>& headers,
+             const std::stop_token& stop);
+  const HttpConfig& config() const { return config_; }
+  static std::string escaped(std::string_view text);
+
+ private:
+  void set_options();
+
+  const HttpConfig config_;
+  struct FreeCurl {
+    void operator()(CURL* handle) const;
+  };
+  std::unique_ptr<CURL, FreeCurl> handle_;
+  std::array<char, 256> problem_{};  ///< CURL_ERROR_SIZE.
+};
+
+/// Shape: RFC 1952.
+std::string gzip(std::string_view plain);
+
+}  // namespace wattd::sync

@@ -1,0 +1,104 @@
+#include "sync/http_batch.h"
+
+#include <fmt/format.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+
+#include <array>
+#include <chrono>
+#include <iterator>
+
+#include "sync/documents.h"
+#include "telemetry/json_text.h"
+
+namespace wattd::sync {
+namespace {
+
+using Digest = std::array<unsigned char, EVP_MAX_MD_SIZE>;
+
+std::string hex(const Digest& digest, unsigned size) {
+  std::string text;
+  for (unsigned i = 0; i < size; ++i) fmt::format_to(std::back_inserter(text), "{:02x}", digest[i]);
+  return text;
+}
+
+std::string sha256(std::string_view text) {
+  Digest digest{};
+  unsigned size = 0;
+  EVP_Digest(text.data(), text.size(), digest.data(), &size, EVP_sha256(), nullptr);
+  return hex(digest, size);
+}
+
+std::string signature_of(const std::string& secret, const std::string& signed_text) {
+  Digest digest{};
+  unsigned size = 0;
+  HMAC(EVP_sha256(), secret.data(), static_cast<int>(secret.size()),
+       reinterpret_cast<const unsigned char*>(signed_text.data()), signed_text.size(), digest.data(), &size);
+  return hex(digest, size);
+}
+
+class HttpBatchSink final : public Sink {
+ public:
+  HttpBatchSink(HttpBatchConfig config, std::string gateway)
+      : config_(std::move(config)), gateway_(std::move(gateway)), client_(config_.http) {}
+
+  Taken send(std::span<const Outgoing> batch, const std::stop_token& stop) override {
+    const bool is_ndjson = config_.form == HttpBatchConfig::Form::ndjson;
+    const auto body = is_ndjson ? documents_of(batch, gateway_) : sensors_of(batch);
+    if (body.empty()) return {};
+    std::vector<std::string> headers{
+        is_ndjson ? "Content-Type: application/x-ndjson" : "Content-Type: application/json",
+        "X-Wattd-Gateway: " + gateway_,
+        // The same readings are the same bytes, however often they are sent.
+        "Idempotency-Key: " + sha256(body)};
+    if (!config_.http.token.empty()) headers.push_back("Authorization: Bearer " + config_.http.token);
+    if (!config_.secret.empty()) {
+      const auto seconds =
+          std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+      headers.push_back(fmt::format("X-Wattd-Signature: t={},v1={}", seconds,
+                                    signature_of(config_.secret, fmt::format("{}.{}", seconds, body))));
+    }
+    return client_.post(config_.path, body, headers, stop);
+  }
+
+  std::string target() const override { return config_.http.url + config_.path; }
+
+ private:
+  /// The seed's form; readings without the field are left out.
+  std::string sensors_of(std::span<const Outgoing> batch) const {
+    std::string list;
+    for (const auto& [reading, device] : batch) {
+      const auto* field = reading->find(config_.field);
+      if (field == nullptr || !as_number(field->value)) continue;
+      list += list.empty() ? "{\"sensor_id\":" : ",{\"sensor_id\":";
+      append_json(list, std::string_view(reading->device_id));
+      fmt::format_to(std::back_inserter(list), ",\"timestamp\":\"{}\",\"value_kwh\":", format_iso8601(reading->at));
+      append_json(list, field->value);
+      list += '}';
+    }
+    return list.empty() ? list : fmt::format("{{\"readings\":[{}]}}", list);
+  }
+
+  const HttpBatchConfig config_;
+  const std::string gateway_;
+  HttpClient client_;
+};
+
+}  // namespace
+
+HttpBatchConfig parse_http_batch(const config::Table& table) {
+  using Form = HttpBatchConfig::Form;
+  HttpBatchConfig batch{.http = parse_http(table)};
+  batch.form = table.choice<Form>("form", {{"ndjson", Form::ndjson}, {"sensors", Form::sensors}}, Form::ndjson);
+  batch.path = table.text("path", batch.form == Form::sensors ? "/api/v1/sensors/readings/batch" : "/api/v1/readings");
+  if (!batch.path.empty() && !batch.path.starts_with('/')) table.fail("path", "expected a path that begins with /");
+  batch.secret = table.secret("secret");
+  batch.field = table.text("field", batch.field);
+  return batch;
+}
+
+std::unique_ptr<Sink> http_batch_sink(HttpBatchConfig config, std::string gateway) {
+  return std::make_unique<HttpBatchSink>(std::move(config), std::move(gateway));
+}
+
+}  // namespace wattd::sync

@@ -1,0 +1,32 @@
+#pragma once
+#include <chrono>
+#include <memory>
+#include <string>
+#include <variant>
+
+#include "config/table.h"
+#include "sync/file.h"
+#include "sync/http_batch.h"
+#include "sync/influx.h"
+#include "sync/mqtt.h"
+#include "sync/postgres.h"
+#include "sync/sink.h"
+
+namespace wattd::sync {
+
+/// One upstream store.
+struct SinkConfig {
+  std::string id;
+  std::variant<InfluxConfig, PostgresConfig, HttpBatchConfig, MqttSinkConfig, FileConfig> store = {};
+  std::size_t batch = 5000;                     ///< Readings in one request, at most.
+  std::chrono::seconds settle{10};              ///< How long after its answer a store may still lose what it took.
+  std::chrono::milliseconds max_pause{60'000};  ///< The longest wait between two tries.
+};
+
+/// Reads one [[sinks]] table. Errors: throws config::ConfigError.
+SinkConfig parse_sink(const config::Table& table);
+
+/// Errors: throws std::runtime_error for what cannot be set up at all.
+std::unique_ptr<Sink> make_sink(const SinkConfig& config, const std::string& gateway);
+
+}  // namespace wattd::sync

@@ -1,0 +1,122 @@
+"""Every kind of sink against its real server, over a link that is cut, stalls, drips or loses answers: upstream equals local."""
+import json
+import time
+
+import paho.mqtt.client as mqtt
+import pytest
+
+from bad_link import BadLink
+from plant import Gateway, mqtt_config, wait_until
+from upstream import KINDS
+
+START = (int(time.time()) - 86_400) * 1_000_000  # all of it is past, and new enough to be kept
+
+
+def stamp(us: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(us // 1_000_000)) + f".{us % 1_000_000:06}Z"
+
+
+class Speaker:
+    """Publishes readings of known stamps and values, and remembers them."""
+
+    def __init__(self, broker):
+        self.client = mqtt.Client("speaker")
+        self.client.max_inflight_messages_set(1000)
+        self.client.connect("127.0.0.1", broker.port)
+        self.client.loop_start()
+        self.said: dict = {}
+        self.count = 0
+
+    def say(self, readings: int):
+        waiting = []
+        for _ in range(readings):
+            number = self.count
+            self.count += 1
+            device, at = f"D{number % 7}", START + number * 10_007_003
+            fields = {"power": number / 8, "count": float(number), "state": f"s{number % 3} é\t\"'\\", "on": number % 2 == 0}
+            waiting.append(self.publish(device, at, fields))
+        for message in waiting:
+            message.wait_for_publish(30)
+
+    def publish(self, device: str, at: int, fields: dict):
+        for field, value in fields.items():
+            self.said.setdefault((device, field), {})[at] = value
+        return self.client.publish(f"devices/{device}/telemetry", json.dumps({"device_id": device, "timestamp": stamp(at), **fields}), 1)
+
+    def expected(self, store) -> dict:
+        rows = {}
+        for (device, field), values in self.said.items():
+            some = next(iter(values.values()))
+            if store.holds_text or (isinstance(some, float) and not isinstance(some, bool)):
+                rows[device, field] = {at // store.precision * store.precision: value for at, value in values.items()}
+        return rows
+
+    def close(self):
+        self.client.loop_stop()
+        self.client.disconnect()
+
+
+@pytest.fixture(params=KINDS)
+def store(request, plant):
+    one = KINDS[request.param](plant)
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def speaker(broker):
+    one = Speaker(broker)
+    yield one
+    one.close()
+
+
+def sink(store, port: int, more: str = "") -> str:
+    return f'[[sinks]]\nid = "up"\nsettle = "1s"\nmax_pause = "500ms"\nbatch = 100\n{store.sink(port)}{more}'
+
+
+def compare(gateway, store, speaker, seconds: float = 60):
+    expected = speaker.expected(store)
+    def same() -> bool:
+        return store.rows() == expected
+    wait_until(same, seconds, every=.5, what="upstream equals local")
+    gateway.wait_shipped()
+
+
+def test_everything_arrives_over_a_link_that_does_its_worst(plant, broker, store, speaker):
+    link = BadLink(store.port) if store.port else None
+    gateway = Gateway(plant, mqtt_config(broker, 1000) + sink(store, link.port if link else 0))
+    gateway.wait_connected()
+    speaker.say(300)
+    compare(gateway, store, speaker)
+    for how in ("cut", "stalled", "lost", "slow") if link else ():
+        link.become(how)
+        speaker.say(400)
+        time.sleep(3 if how in ("stalled", "lost") else 1)
+        if how != "slow":
+            assert gateway.status()["sinks"][0]["last_error"], f"a link that is {how} is noticed"
+            link.become("good")
+        compare(gateway, store, speaker)
+        link.become("good")
+    # The server goes down in the midst of it, and the gateway, too.
+    speaker.say(400)
+    store.kill()
+    speaker.say(200)
+    gateway.wait_committed(speaker.count)
+    gateway.process.stop(9)
+    store.start()
+    gateway.start()
+    gateway.wait_connected()
+    compare(gateway, store, speaker)
+
+
+@pytest.mark.parametrize("store", [name for name, kind in KINDS.items() if kind.takes_corrections], indirect=True)
+def test_a_correction_arrives_where_the_store_takes_it(plant, broker, store, speaker):
+    gateway = Gateway(plant, mqtt_config(broker, 1000) + sink(store, store.port))
+    gateway.wait_connected()
+    speaker.say(50)
+    compare(gateway, store, speaker)
+    at = START + 7 * 10_007_003
+    speaker.publish("D0", at, {"power": -5.5}).wait_for_publish(10)
+    speaker.count += 1
+    compare(gateway, store, speaker)
+    assert store.rows()["D0", "power"][at] == -5.5

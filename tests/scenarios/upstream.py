@@ -1,0 +1,283 @@
+"""Stores that readings go to, as they come from apt: how each is started, killed, and asked what it holds.
+
+rows() is {(device, field): {microseconds: value}}; where a store keeps what came twice, `copies` counts it.
+"""
+import calendar
+import gzip
+import hashlib
+import hmac
+import http.server
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+import urllib.parse
+import urllib.request
+
+import paho.mqtt.client as mqtt
+
+from plant import Broker, VictoriaMetrics, can_connect, free_port, wait_until
+
+
+def microseconds(stamp: str) -> int:
+    whole, _, rest = stamp.rstrip("Z").partition(".")
+    return calendar.timegm(time.strptime(whole, "%Y-%m-%dT%H:%M:%S")) * 1_000_000 + int((rest + "000000")[:6])
+
+
+class Store:
+    holds_text = False
+    takes_corrections = True
+    precision = 1  # microseconds
+
+    def kill(self):
+        self.process.stop(signal.SIGKILL)
+
+    def close(self):
+        if self.process.alive():
+            self.process.stop()
+
+
+class Victoria(Store):
+    precision = 1000
+    takes_corrections = False
+
+    def __init__(self, plant):
+        self.server = VictoriaMetrics(plant)
+        self.port = self.server.port
+
+    def kill(self):
+        self.server.process.stop(signal.SIGKILL)
+
+    def start(self):
+        self.server.start()
+
+    def sink(self, port: int) -> str:
+        return f'kind = "influx"\nurl = "http://127.0.0.1:{port}"\ntimeout = "2s"\n'
+
+    def rows(self) -> dict:
+        return {key: {at * 1000: value for at, value in samples} for key, samples in self.server.export().items()}
+
+    def close(self):
+        self.server.stop()
+
+
+class Influx(Store):
+    holds_text = True
+
+    def __init__(self, plant):
+        self.plant, self.port, self.directory = plant, free_port(), plant.directory / "influx"
+        self.directory.mkdir()
+        (plant.directory / "influxdb.conf").write_text(
+            f'reporting-disabled = true\nbind-address = "127.0.0.1:{free_port()}"\n[meta]\ndir = "{self.directory}/meta"\n[data]\ndir = "{self.directory}/data"\n'
+            f'wal-dir = "{self.directory}/wal"\nquery-log-enabled = false\n[http]\nbind-address = "127.0.0.1:{self.port}"\nlog-enabled = false\n'
+            '[monitor]\nstore-enabled = false\n[subscriber]\nenabled = false\n[continuous_queries]\nenabled = false\n')
+        self.start()
+        self.ask("CREATE DATABASE telemetry", method="POST")
+
+    def start(self):
+        self.process = self.plant.run("influxd", ["influxd", "-config", self.plant.directory / "influxdb.conf"])
+        wait_until(lambda: can_connect(self.port), 30, what="InfluxDB listens")
+
+    def ask(self, query: str, method: str = "GET"):
+        text = urllib.parse.urlencode({"q": query, "db": "telemetry", "epoch": "u"})
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}/query?{text}", method=method)
+        return json.load(urllib.request.urlopen(request, timeout=30))["results"][0].get("series", [])
+
+    def sink(self, port: int) -> str:
+        return f'kind = "influx"\nurl = "http://127.0.0.1:{port}"\ntimeout = "2s"\nnon_numeric = true\n'
+
+    def rows(self) -> dict:
+        tags = {"time", "device_id", "device_type", "enrichment_status", "gateway", "location", "schema_version"}
+        found: dict = {}
+        for series in self.ask('SELECT * FROM "device_telemetry"'):
+            columns = series["columns"]
+            for row in series["values"]:
+                row = dict(zip(columns, row))
+                for field in row.keys() - tags:
+                    if row[field] is not None:
+                        found.setdefault((row["device_id"], field), {})[row["time"]] = row[field]
+        return found
+
+
+class Postgres(Store):
+    holds_text = True
+
+    def __init__(self, plant):
+        self.plant, self.port = plant, free_port()
+        self.programs = sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin"))[-1]
+        # It refuses to run as root, and another user does not get into the plant's directory.
+        self.as_owner = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"] if os.getuid() == 0 else []
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="wattd-postgres-"))
+        if self.as_owner:
+            shutil.chown(self.directory, "postgres")
+        subprocess.run([*self.as_owner, self.programs / "initdb", "-D", self.directory / "data", "-A", "trust", "-U", "wattd", "-E", "UTF8", "--locale=C.UTF-8", "-N"],
+                       check=True, capture_output=True, cwd="/")
+        self.start()
+
+    def start(self):
+        pid = self.directory / "data" / "postmaster.pid"
+        pid.unlink(missing_ok=True)
+        self.process = self.plant.run("postgres", [*self.as_owner, self.programs / "postgres", "-D", self.directory / "data", "-p", self.port,
+                                                   "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "shared_buffers=16MB"])
+        wait_until(lambda: self.answers(), 30, what="PostgreSQL answers")
+
+    def close(self):
+        if self.process.alive():
+            self.process.stop(signal.SIGINT)
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def answers(self) -> bool:
+        return subprocess.run(["pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)]).returncode == 0
+
+    def kill(self):
+        self.process.stop(signal.SIGKILL)
+        wait_until(lambda: not can_connect(self.port), 20, what="its children are gone")
+        time.sleep(.5)
+
+    def ask(self, query: str) -> list:
+        done = subprocess.run(["psql", "-h", "127.0.0.1", "-p", str(self.port), "-U", "wattd", "-d", "postgres", "-Atc", f"SELECT to_json(t) FROM ({query}) t"],
+                              check=True, capture_output=True, text=True)
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    def sink(self, port: int) -> str:
+        return f'kind = "postgres"\nurl = "postgresql://wattd@127.0.0.1:{port}/postgres"\ntimeout = "2s"\n'
+
+    def rows(self) -> dict:
+        found: dict = {}
+        if not self.ask("SELECT 1 WHERE to_regclass('wattd.telemetry') IS NOT NULL"):
+            return found
+        for row in self.ask("SELECT device_id, field, (extract(epoch FROM ts) * 1000000)::bigint AS us, value, text_value, flag FROM wattd.telemetry"):
+            value = next(row[name] for name in ("value", "text_value", "flag") if row[name] is not None)
+            found.setdefault((row["device_id"], row["field"]), {})[row["us"]] = value
+        return found
+
+
+class Documents(Store):
+    """Takes what is sent as documents, and keeps the last of each key."""
+    holds_text = True
+
+    def take(self, device: str, stamp: str, fields: dict):
+        for field, value in fields.items():
+            if value is not None:
+                self.kept.setdefault((device, field), {})[microseconds(stamp)] = value
+
+    def rows(self) -> dict:
+        return {key: dict(values) for key, values in self.kept.items()}
+
+
+class HttpReceiver(Documents):
+    """A server of the test's own, as a plant's back end may be: it checks the signature and answers 202."""
+
+    def __init__(self, plant):
+        self.kept, self.port, self.keys = {}, free_port(), []
+        self.start()
+
+    def start(self):
+        store = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                if self.headers.get("Content-Encoding") == "gzip":
+                    body = gzip.decompress(body)
+                at, code = (part.split("=")[1] for part in self.headers["X-Wattd-Signature"].split(","))
+                assert hmac.compare_digest(code, hmac.new(b"geheim", at.encode() + b"." + body, hashlib.sha256).hexdigest())
+                assert self.headers["Idempotency-Key"] == hashlib.sha256(body).hexdigest()
+                store.keys.append(self.headers["Idempotency-Key"])
+                for line in body.splitlines():
+                    document = json.loads(line)
+                    store.take(document["device_id"], document["timestamp"], document["fields"])
+                self.send_response(202)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
+        self.server.daemon_threads = True
+        threading.Thread(target=self.server.serve_forever, args=(.05,), daemon=True).start()
+
+    def kill(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+    def sink(self, port: int) -> str:
+        return f'kind = "http"\nurl = "http://127.0.0.1:{port}"\ntimeout = "2s"\nsecret = "geheim"\n'
+
+    def close(self):
+        self.kill()
+
+
+class Mqtt(Documents):
+    """A broker with somebody who listens; what is lost between the two is no matter of the gateway's."""
+
+    def __init__(self, plant):
+        self.kept = {}
+        self.broker = Broker(plant, window=1000)
+        self.port = self.broker.port
+        self.client = mqtt.Client("listener", clean_session=False)
+        self.client.on_message = self.on_message
+        self.client.on_connect = lambda client, *_: client.subscribe("wattd/+/+/telemetry", 1)
+        self.client.reconnect_delay_set(1, 1)
+        self.client.connect("127.0.0.1", self.port, keepalive=5)
+        self.client.loop_start()
+        wait_until(self.client.is_connected, what="the listener is connected")
+
+    def on_message(self, client, _, message):
+        document = json.loads(message.payload)
+        device = document.pop("device_id")
+        assert message.topic.split("/")[2] == device
+        self.take(device, document.pop("timestamp"), document)
+
+    def kill(self):
+        self.broker.process.stop()  # SIGTERM: it writes its sessions down; killed it may forget what it has answered for
+
+    def start(self):
+        self.broker.start()
+
+    def sink(self, port: int) -> str:
+        return f'kind = "mqtt"\nport = {port}\ntimeout = "2s"\nkeepalive = "5s"\n'
+
+    def close(self):
+        self.client.loop_stop()
+        self.broker.stop()
+
+
+class Files(Documents):
+    """A directory: whoever reads it takes the last line of each key."""
+
+    def __init__(self, plant):
+        self.directory, self.port = plant.directory / "out", 0
+
+    def kill(self):
+        self.directory.rename(self.directory.with_suffix(".away"))
+        self.directory.write_text("in its place")
+
+    def start(self):
+        self.directory.unlink()
+        self.directory.with_suffix(".away").rename(self.directory)
+
+    def sink(self, port: int) -> str:
+        return f'kind = "file"\ndirectory = "{self.directory}"\n'
+
+    def rows(self) -> dict:
+        self.kept = {}
+        for path in sorted(self.directory.glob("*.ndjson")):
+            for line in path.read_text().splitlines():
+                document = json.loads(line)
+                self.take(document["device_id"], document["timestamp"], document["fields"])
+        return super().rows()
+
+    def close(self):
+        pass
+
+
+KINDS = {"victoriametrics": Victoria, "influxdb": Influx, "postgresql": Postgres, "http": HttpReceiver, "mqtt": Mqtt, "file": Files}
