@@ -57,6 +57,7 @@ Json::Value to_json(const sync::ShipperStatus& sink, std::uint64_t last_seq) {
   json["settled_seq"] = Json::UInt64(sink.cursor.settled);
   json["sent_seq"] = Json::UInt64(sink.cursor.sent);
   json["behind_segments"] = Json::UInt64(last_seq > sink.cursor.sent ? last_seq - sink.cursor.sent : 0);
+  json["backfill_segments"] = Json::UInt64(sink.backfill_segments);
   json["sent_readings"] = Json::UInt64(sink.sent_readings);
   json["sent_samples"] = Json::UInt64(sink.sent_samples);
   json["refused_readings"] = Json::UInt64(sink.refused_readings);

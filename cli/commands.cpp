@@ -245,11 +245,12 @@ int sync_status(Context& context) {
   Json::Value whole;
   whole["data"] = (*status)["data"]["sinks"];
   return answer(context, whole, [&](const Json::Value& sinks) {
-    Table table({"SINK", "TARGET", "SAMPLES SENT", "BEHIND", "REFUSED", "FAILURES", "LAST SUCCESS", "LAST ERROR"});
+    Table table(
+        {"SINK", "TARGET", "SAMPLES SENT", "BEHIND", "BACKFILL", "REFUSED", "FAILURES", "LAST SUCCESS", "LAST ERROR"});
     for (const auto& sink : sinks) {
       table.add({cell(sink["id"]), cell(sink["target"]), cell(sink["sent_samples"]), cell(sink["behind_segments"]),
-                 cell(sink["refused_readings"]), cell(sink["failures"]), cell(sink["last_success"]),
-                 cell(sink["last_error"])});
+                 cell(sink["backfill_segments"]), cell(sink["refused_readings"]), cell(sink["failures"]),
+                 cell(sink["last_success"]), cell(sink["last_error"])});
     }
     print_table(context, table, "No upstream is configured. Add a [[sinks]] table to the configuration.");
   });

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <charconv>
+
 #include <set>
 
 #include "storage/texts.h"
@@ -185,12 +187,37 @@ std::vector<Series> load_series(Database& database) {
   return series;
 }
 
+std::string ranges_text(const std::vector<SegmentRange>& ranges) {
+  std::string text;
+  for (const auto& [from, to] : ranges) text += fmt::format("{}{}-{}", text.empty() ? "" : ",", from, to);
+  return text;
+}
+
+std::vector<SegmentRange> ranges_from(std::string_view text) {
+  std::vector<SegmentRange> ranges;
+  const auto* at = text.data();
+  const auto* const end = at + text.size();
+  while (at != end) {
+    SegmentRange range;
+    const auto from = std::from_chars(at, end, range.from);
+    if (from.ec != std::errc{} || from.ptr == end || *from.ptr != '-') return {};
+    const auto to = std::from_chars(from.ptr + 1, end, range.to);
+    const bool goes_on = to.ec == std::errc{} && to.ptr != end;
+    if (goes_on && (*to.ptr != ',' || to.ptr + 1 == end)) return {};
+    const bool rises = range.from < range.to && (ranges.empty() || ranges.back().to < range.from);
+    if (to.ec != std::errc{} || !rises) return {};
+    ranges.push_back(range);
+    at = goes_on ? to.ptr + 1 : end;
+  }
+  return ranges;
+}
+
 std::vector<Cursor> load_cursors(Database& database) {
-  Statement row(database, "SELECT sink_id, settled_seq, sent_seq FROM cursors");
+  Statement row(database, "SELECT sink_id, settled_seq, sent_seq, ifnull(backfill,'') FROM cursors");
   std::vector<Cursor> cursors;
   while (row.step()) {
-    cursors.push_back(
-        {row.text(0), static_cast<std::uint64_t>(row.integer(1)), static_cast<std::uint64_t>(row.integer(2))});
+    cursors.push_back({row.text(0), static_cast<std::uint64_t>(row.integer(1)),
+                       static_cast<std::uint64_t>(row.integer(2)), ranges_from(row.text(3))});
   }
   return cursors;
 }

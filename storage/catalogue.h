@@ -97,6 +97,9 @@ std::vector<Device> load_devices(Database& database);
 /// Every field that any device ever sent.
 std::vector<Series> load_series(Database& database);
 /// What each sink still owes.
+/// The column `backfill`: `17-40,52-60`. What cannot be read is none: a sink then sends more than it has to.
+std::string ranges_text(const std::vector<SegmentRange>& ranges);
+std::vector<SegmentRange> ranges_from(std::string_view text);
 std::vector<Cursor> load_cursors(Database& database);
 
 }  // namespace wattd::storage

@@ -12,11 +12,20 @@
 
 namespace wattd::storage {
 
-/// What one sink still owes: nothing up to `settled`, an answer that may yet be lost up to `sent`.
+/// Segments behind `from`, up to `to`.
+struct SegmentRange {
+  std::uint64_t from = 0;
+  std::uint64_t to = 0;
+  bool operator==(const SegmentRange&) const = default;
+};
+
+/// What one sink still owes: nothing up to `settled`, nor of what lies in `done`; an answer that may yet be lost up to
+/// `sent`.
 struct Cursor {
   std::string sink_id;
   std::uint64_t settled = 0;
   std::uint64_t sent = 0;
+  std::vector<SegmentRange> done = {};  ///< Beyond `settled`, in order and apart: live data goes before what is late.
   bool operator==(const Cursor&) const = default;
 };
 

@@ -253,7 +253,15 @@ void Reader::add_from_chunks(const Position& position, std::uint64_t ring_first,
   if (found == 0) batch.end = {.seq = ring_first - 1};
 }
 
-Result<Batch> Reader::batch_after(const Position& position, std::size_t max_readings) {
+Result<std::uint64_t> Reader::last_segment() {
+  return guarded([&] {
+    Statement last(database_, "SELECT seq FROM arrivals ORDER BY seq DESC LIMIT 1");
+    if (last.step()) return static_cast<std::uint64_t>(last.integer(0));
+    return static_cast<std::uint64_t>(load_number(database_, "last_seq"));
+  });
+}
+
+Result<Batch> Reader::batch_after(const Position& position, std::size_t max_readings, std::uint64_t last) {
   return guarded([&]() -> Batch {
     Batch batch{.end = position, .readings = {}};
     const auto ring_first = first_in_ring();
@@ -262,6 +270,7 @@ Result<Batch> Reader::batch_after(const Position& position, std::size_t max_read
       if (!batch.readings.empty()) return batch;
     }
     history_.visit_segments(batch.end.seq, kAlways, [&](std::uint64_t seq, std::span<const std::uint8_t> body) {
+      if (seq > last) return false;
       batch.end = {.seq = seq};
       const auto blocks = decode_segment(body);
       if (!blocks) log::error(fmt::format("segment {} is damaged and cannot be sent: {}", seq, blocks.error().message));

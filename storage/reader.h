@@ -110,9 +110,11 @@ class Reader {
   /// Distinct numeric samples stored in the range, over all series.
   Result<std::uint64_t> count_samples(TimeRange range);
 
+  /// The newest segment there ever was; 0 before the first.
+  Result<std::uint64_t> last_segment();
   /// What comes after a position, until about `max_readings` are together: from segments, or from chunks where the
-  /// ring has overwritten them.
-  Result<Batch> batch_after(const Position& position, std::size_t max_readings);
+  /// overwritten them; of segments none behind `last`.
+  Result<Batch> batch_after(const Position& position, std::size_t max_readings, std::uint64_t last = UINT64_MAX);
   Result<DeviceVersion> device_version(const std::string& device_id, std::uint32_t version);
 
   Result<std::vector<StoredDeadLetter>> dead_letters(std::size_t limit, std::int64_t before_id);

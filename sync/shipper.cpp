@@ -19,13 +19,17 @@ constexpr std::size_t kRemembered = 10'000;
 constexpr auto kSlow = 2s;   // for an answer, and live readings wait behind it
 constexpr auto kQuick = 1s;  // and there is room for more
 constexpr std::size_t kSmallestBatch = 10;
+constexpr auto kLate = 1min;              // what is older lets newer readings pass
+constexpr std::uint64_t kPiece = 5 * 60;  // segments that are sent in order where the newest come first
 
 class DatabaseSource final : public Source {
  public:
   explicit DatabaseSource(const storage::Store& store) : reader_(store.path(), store.vault()) {}
-  Result<storage::Batch> batch_after(const storage::Position& position, std::size_t max_readings) override {
-    return reader_.batch_after(position, max_readings);
+  Result<storage::Batch> batch_after(const storage::Position& position, std::size_t max_readings,
+                                     std::uint64_t last) override {
+    return reader_.batch_after(position, max_readings, last);
   }
+  Result<std::uint64_t> last() override { return reader_.last_segment(); }
   Result<storage::DeviceVersion> device_version(const std::string& device_id, std::uint32_t version) override {
     return reader_.device_version(device_id, version);
   }
@@ -45,13 +49,20 @@ Shipper::Shipper(SinkConfig config, storage::Cursor cursor, std::unique_ptr<Sour
       sink_(std::move(sink)),
       ledger_(ledger),
       clock_(clock),
-      cursor_(std::move(cursor)),
       batch_(config_.batch),
       jitter_(std::random_device{}()) {
-  cursor_.sink_id = config_.id;
-  cursor_.sent = cursor_.settled;  // what was sent but not settled before the restart is sent again
-  read_ = {.seq = cursor_.settled};
-  status_ = {.id = config_.id, .target = sink_->target(), .cursor = cursor_};
+  // What was sent but not settled before the restart is sent again.
+  auto settled = cursor.settled;
+  for (const auto& [from, to] : cursor.done) {
+    if (from > settled) late_.push_back({.settled = settled, .end = from, .read = {.seq = settled}});
+    settled = std::max(settled, to);
+  }
+  live_ = {.settled = settled, .read = {.seq = settled}};
+  if (config_.start_delay > 0s) {
+    std::uniform_int_distribution<std::int64_t> any(0, std::chrono::milliseconds{config_.start_delay}.count());
+    begins_at_ = clock_.monotonic() + std::chrono::milliseconds{any(jitter_)};
+  }
+  status_ = {.id = config_.id, .target = sink_->target(), .cursor = this->cursor()};
 }
 
 void Shipper::wake() {
@@ -79,18 +90,108 @@ void Shipper::run(const std::stop_token& stop) {
 }
 
 Instant Shipper::step(Instant now) {
+  // A fleet that was switched on together does not come together.
+  if (now < begins_at_) return begins_at_;
   settle(now);
   {
     const std::scoped_lock lock(mutex_);
     has_new_ = false;
   }
-  if (unsettled_.size() >= window_) return unsettled_.front().at + config_.settle;
-  const auto batch = source_->batch_after(read_, batch_);
-  if (!batch) return after_failure(batch.error(), now);
-  if (batch->end == read_) return now + kLookAgain;
-  if (const auto sent = send(batch->readings); !sent) return after_failure(sent.error(), clock_.monotonic());
-  after_success(batch->end, clock_.monotonic());
+  if (unsettled() >= window_) return first_settles();
+  if (const auto sent = send_next(live_, now); !sent) return after_failure(sent.error(), clock_.monotonic());
+  else if (*sent) return now;
+  auto* late = late_lane();
+  if (late == nullptr) return now + kLookAgain;
+  if (late_at_ > now) return std::min(late_at_, now + kLookAgain);
+  if (const auto sent = send_next(*late, now); !sent) return after_failure(sent.error(), clock_.monotonic());
   return now;
+}
+
+/// Sends the next batch of a lane. False when there is none.
+std::expected<bool, NotTaken> Shipper::send_next(Lane& lane, Instant now) {
+  const auto batch = source_->batch_after(lane.read, batch_, lane.end);
+  if (!batch) return std::unexpected(batch.error());
+  if (batch->end == lane.read) {
+    lane.end = std::min(lane.end, lane.read.seq);  // there is no more of it
+    if (&lane == &live_) lane.end = UINT64_MAX;
+    return false;
+  }
+  if (&lane == &live_ && fall_behind(*batch)) return true;
+  if (auto sent = send(batch->readings); !sent) return std::unexpected(sent.error());
+  if (&lane != &live_ && config_.backfill_rate > 0)
+    late_at_ = now + std::chrono::nanoseconds{1'000'000'000 * batch->readings.size() / config_.backfill_rate};
+  after_success(lane, batch->end, clock_.monotonic());
+  return true;
+}
+
+/// Whether what comes next is late, and there is newer: then it becomes a lane of its own.
+bool Shipper::fall_behind(const storage::Batch& batch) {
+  if (batch.readings.empty() || clock_.now() - batch.readings.back().received < kLate) return false;
+  const auto last = source_->last();
+  if (!last || *last <= batch.end.seq) return false;
+  live_.end = *last;
+  late_.push_back(std::move(live_));
+  live_ = {.settled = *last, .read = {.seq = *last}};
+  log::notice(fmt::format("{}: what is late goes beside live readings: {} segments", config_.id,
+                          late_.back().end - late_.back().settled),
+              {{"SINK", config_.id}});
+  save();
+  return true;
+}
+
+/// What is to be sent next of what is late.
+Shipper::Lane* Shipper::late_lane() {
+  if (config_.newest_first) {
+    // In pieces from the end, so that what a plant looks at first is there first.
+    for (auto lane = late_.rbegin(); lane != late_.rend(); ++lane) {
+      if (lane->is_sent()) continue;
+      const auto middle = lane->end - std::min(lane->end - lane->read.seq, kPiece);
+      if (lane->unsettled.empty() && lane->read.seq == lane->settled && middle > lane->settled) {
+        const auto end = std::exchange(lane->end, middle);
+        const auto place = late_.insert(lane.base(), Lane{.settled = middle, .end = end, .read = {.seq = middle}});
+        return &*place;
+      }
+      return &*lane;
+    }
+    return nullptr;
+  }
+  const auto lane = std::ranges::find_if(late_, [](const Lane& one) { return !one.is_sent(); });
+  return lane == late_.end() ? nullptr : &*lane;
+}
+
+std::size_t Shipper::unsettled() const {
+  auto count = live_.unsettled.size();
+  for (const auto& lane : late_) count += lane.unsettled.size();
+  return count;
+}
+
+Instant Shipper::first_settles() const {
+  auto first = Instant::max();
+  const auto look = [&](const Lane& lane) {
+    if (!lane.unsettled.empty()) first = std::min(first, lane.unsettled.front().at + config_.settle);
+  };
+  look(live_);
+  for (const auto& lane : late_) look(lane);
+  return first;
+}
+
+storage::Cursor Shipper::cursor() const {
+  storage::Cursor cursor{.sink_id = config_.id,
+                         .settled = late_.empty() ? live_.settled : late_.front().settled,
+                         .sent = late_.empty() ? live_.read.seq : late_.front().settled};
+  for (std::size_t i = 0; i < late_.size(); ++i) {
+    const auto next = i + 1 < late_.size() ? late_[i + 1].settled : live_.settled;
+    if (late_[i].end < next) cursor.done.push_back({late_[i].end, next});
+  }
+  return cursor;
+}
+
+void Shipper::save() {
+  ledger_.save(cursor());
+  const std::scoped_lock lock(mutex_);
+  status_.cursor = cursor();
+  status_.backfill_segments = 0;
+  for (const auto& lane : late_) status_.backfill_segments += lane.end - std::min(lane.end, lane.read.seq);
 }
 
 Taken Shipper::send(std::span<const Reading> readings) {
@@ -177,25 +278,32 @@ void Shipper::set_aside(const Reading& reading, const std::string& why) {
 }
 
 void Shipper::settle(Instant now) {
-  const auto before = cursor_.settled;
-  while (!unsettled_.empty() && now - unsettled_.front().at >= config_.settle) {
-    cursor_.settled = unsettled_.front().seq;
-    unsettled_.pop_front();
-  }
-  if (cursor_.settled == before) return;
+  bool any = false;
+  const auto settle_lane = [&](Lane& lane) {
+    while (!lane.unsettled.empty() && now - lane.unsettled.front().at >= config_.settle) {
+      lane.settled = lane.unsettled.front().seq;
+      lane.unsettled.pop_front();
+      any = true;
+    }
+  };
+  settle_lane(live_);
+  for (auto& lane : late_) settle_lane(lane);
+  any = std::erase_if(late_, [](const Lane& lane) { return lane.settled >= lane.end; }) > 0 || any;
+  if (!any) return;
   if (window_ < SIZE_MAX / 2) window_ *= 2;
-  ledger_.save(cursor_);
-  const std::scoped_lock lock(mutex_);
-  status_.cursor = cursor_;
+  save();
 }
 
 Instant Shipper::after_failure(const NotTaken& problem, Instant now) {
   // A store that went away may have lost what it had answered for since it last settled. Where the link fails more
   // often than that takes, fewer are left open, down to one: it settles while nothing has to be sent.
-  if (!unsettled_.empty()) window_ = std::max(unsettled_.size() / 2, std::size_t{1});
-  cursor_.sent = cursor_.settled;
-  read_ = {.seq = cursor_.settled};
-  unsettled_.clear();
+  if (unsettled() > 0) window_ = std::max(unsettled() / 2, std::size_t{1});
+  const auto begin_again = [](Lane& lane) {
+    lane.read = {.seq = lane.settled};
+    lane.unsettled.clear();
+  };
+  begin_again(live_);
+  std::ranges::for_each(late_, begin_again);
   const auto longest = std::chrono::duration_cast<std::chrono::milliseconds>(config_.max_pause);
   const auto pause = std::min<std::chrono::milliseconds>(kFirstPause * (1 << std::min(failures_in_row_, 10)), longest);
   if (problem.kind == ErrorKind::retry) batch_ = std::max(batch_ / 2, std::min(kSmallestBatch, config_.batch));
@@ -206,19 +314,20 @@ Instant Shipper::after_failure(const NotTaken& problem, Instant now) {
   const std::scoped_lock lock(mutex_);
   status_.failures += 1;
   status_.last_error = problem.message;
-  status_.cursor = cursor_;
+  status_.cursor = cursor();
   // Full jitter: a fleet that lost the same store must not come back in step.
   return now + problem.wait + pause * std::uniform_int_distribution(50, 100)(jitter_) / 100;
 }
 
-void Shipper::after_success(const storage::Position& end, Instant now) {
+void Shipper::after_success(Lane& lane, const storage::Position& end, Instant now) {
   if (failures_in_row_ > 0) log::notice(fmt::format("{}: sending again", config_.id), {{"SINK", config_.id}});
   failures_in_row_ = 0;
-  read_ = end;
-  cursor_.sent = end.seq;
-  unsettled_.push_back({end.seq, now});
+  lane.read = end;
+  lane.unsettled.push_back({std::min(end.seq, lane.end), now});
   const std::scoped_lock lock(mutex_);
-  status_.cursor = cursor_;
+  status_.cursor = cursor();
+  status_.backfill_segments = 0;
+  for (const auto& late : late_) status_.backfill_segments += late.end - std::min(late.end, late.read.seq);
   status_.last_error.clear();
   status_.last_success = clock_.now();
 }

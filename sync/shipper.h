@@ -36,7 +36,10 @@ class Ledger {
 class Source {
  public:
   virtual ~Source() = default;
-  virtual Result<storage::Batch> batch_after(const storage::Position& position, std::size_t max_readings) = 0;
+  /// The newest segment.
+  virtual Result<std::uint64_t> last() = 0;
+  virtual Result<storage::Batch> batch_after(const storage::Position& position, std::size_t max_readings,
+                                             std::uint64_t last) = 0;
   virtual Result<storage::DeviceVersion> device_version(const std::string& device_id, std::uint32_t version) = 0;
 };
 std::unique_ptr<Source> database_source(const storage::Store& store);
@@ -52,10 +55,12 @@ struct ShipperStatus {
   std::uint64_t failures = 0;
   std::string last_error;  ///< Empty while it works.
   std::optional<Timestamp> last_success;
+  std::uint64_t backfill_segments = 0;  ///< That are sent beside live ones, for they are late.
 };
 
-/// Sends what lies after a sink's cursor, oldest first, and keeps trying. The cursor is settled only some time
-/// after the answer; when the store fails in between, everything since is sent again under the same keys.
+/// Sends what lies after a sink's cursor, and keeps trying. Live readings go first; what has become late goes beside
+/// them, from what is left of the time. The cursor is settled only some time after the answer; when the store fails in
+/// between, everything since is sent again under the same keys.
 /// Threads: step() one; wake() and status() any.
 class Shipper {
  public:
@@ -74,6 +79,14 @@ class Shipper {
     std::uint64_t seq;
     Instant at;
   };
+  /// Segments to send, in order.
+  struct Lane {
+    std::uint64_t settled = 0;
+    std::uint64_t end = UINT64_MAX;
+    storage::Position read = {};  ///< Where the next batch begins.
+    std::deque<Sent> unsettled = {};
+    bool is_sent() const { return read.seq >= end; }
+  };
 
   Taken send(std::span<const Reading> readings);
   Taken send_all(std::span<const Outgoing> batch);
@@ -82,18 +95,26 @@ class Shipper {
   void set_aside(const Reading& reading, const std::string& why);
   void adapt(std::size_t sent, Instant::duration took);
   void settle(Instant now);
+  bool fall_behind(const storage::Batch& batch);
+  Lane* late_lane();
+  std::expected<bool, NotTaken> send_next(Lane& lane, Instant now);
+  std::size_t unsettled() const;
+  Instant first_settles() const;
+  storage::Cursor cursor() const;
+  void save();
   Instant after_failure(const NotTaken& problem, Instant now);
-  void after_success(const storage::Position& end, Instant now);
+  void after_success(Lane& lane, const storage::Position& end, Instant now);
 
   const SinkConfig config_;
   std::unique_ptr<Source> source_;
   std::unique_ptr<Sink> sink_;
   Ledger& ledger_;
   const Clock& clock_;
-  storage::Cursor cursor_;
-  storage::Position read_;  ///< Where the next batch begins: what the cursor was sent, or within it.
-  std::size_t batch_;       ///< Readings in the next request: fewer than configured while answers are slow.
-  std::deque<Sent> unsettled_;
+  Lane live_;
+  std::vector<Lane> late_;  ///< In order; what lies between them, and up to the live one, is settled.
+  Instant begins_at_{};
+  Instant late_at_{};              ///< When the next late batch may go, by the limit of their rate.
+  std::size_t batch_;              ///< Readings in the next request: fewer than configured while answers are slow.
   std::size_t window_ = SIZE_MAX;  ///< Batches that may be unsettled: few where the link fails before they settle.
   int failures_in_row_ = 0;
   std::stop_token stop_;                                   ///< Of run(); none in tests that call step().

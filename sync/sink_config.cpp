@@ -29,6 +29,9 @@ SinkConfig parse_sink(const config::Table& table) {
   sink.batch = static_cast<std::size_t>(table.integer("batch", 1, 100'000, 5000));
   sink.settle = std::chrono::duration_cast<std::chrono::seconds>(table.duration("settle", 0s, 1h, 10s));
   sink.max_pause = std::chrono::duration_cast<std::chrono::milliseconds>(table.duration("max_pause", 100ms, 1h, 60s));
+  sink.start_delay = std::chrono::duration_cast<std::chrono::seconds>(table.duration("start_delay", 0s, 1h, 0s));
+  sink.backfill_rate = static_cast<std::uint64_t>(table.integer("backfill_rate", 0, 100'000'000, 0));
+  sink.newest_first = table.choice<bool>("backfill", {{"oldest", false}, {"newest", true}}, false);
   table.reject_unknown_keys();
   return sink;
 }

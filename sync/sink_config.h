@@ -21,6 +21,9 @@ struct SinkConfig {
   std::size_t batch = 5000;                     ///< Readings in one request, at most.
   std::chrono::seconds settle{10};              ///< How long after its answer a store may still lose what it took.
   std::chrono::milliseconds max_pause{60'000};  ///< The longest wait between two tries.
+  std::chrono::seconds start_delay{0};  ///< It begins at some time within this, so that a fleet does not stampede.
+  std::uint64_t backfill_rate = 0;      ///< Late readings a second, at most; 0 for as many as the link carries.
+  bool newest_first = false;            ///< Of what is late.
 };
 
 /// Reads one [[sinks]] table. Errors: throws config::ConfigError.

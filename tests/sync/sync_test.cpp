@@ -1,7 +1,10 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <set>
 
+#include "storage/catalogue.h"
 #include "sync/documents.h"
 #include "sync/line_protocol.h"
 #include "sync/shipper.h"
@@ -39,11 +42,13 @@ TEST(LineProtocol, leaves_out_what_has_no_number) {
 
 /// A log of single-reading segments, and a store that takes or refuses them.
 struct FakeSource final : Source {
-  Result<storage::Batch> batch_after(const storage::Position& position, std::size_t max_readings) override {
+  Result<storage::Batch> batch_after(const storage::Position& position, std::size_t max_readings,
+                                     std::uint64_t last) override {
     storage::Batch batch{.end = position, .readings = {}};
-    for (auto i = position.seq; i < count && batch.readings.size() < max_readings; ++i) {
+    for (auto i = position.seq; i < std::min(count, last) && batch.readings.size() < max_readings; ++i) {
       batch.readings.push_back({.device_id = "D1",
                                 .at = from_unix_us(static_cast<std::int64_t>(i)),
+                                .received = i < late ? from_unix_us(0) : clock->now(),
                                 .device_version = 1,
                                 .fields = {{"p", 1.0}}});
       batch.end.seq = i + 1;
@@ -53,7 +58,10 @@ struct FakeSource final : Source {
   Result<storage::DeviceVersion> device_version(const std::string& id, std::uint32_t) override {
     return storage::DeviceVersion{id, "t", "", "v1", ""};
   }
+  Result<std::uint64_t> last() override { return count; }
+  const Clock* clock = nullptr;
   std::uint64_t count = 0;
+  std::uint64_t late = 0;  ///< So many came long ago.
 };
 
 struct FakeSink final : Sink {
@@ -99,7 +107,7 @@ struct FakeLedger final : Ledger {
 };
 
 struct ShipperTest : testing::Test {
-  ShipperTest() { sink->clock = &clock; }
+  ShipperTest() { sink->clock = &clock, source->clock = &clock; }
   FakeClock clock;
   FakeLedger ledger;
   FakeSource* source = new FakeSource;
@@ -222,12 +230,98 @@ TEST_F(ShipperTest, a_link_that_fails_before_anything_settles_makes_progress) {
   EXPECT_EQ(shipper.status().cursor.settled, 400u);
 }
 
+TEST_F(ShipperTest, live_readings_go_before_what_is_late) {
+  source->count = 100, source->late = 100;
+  turn();
+  EXPECT_TRUE(sink->taken.empty()) << "all of it is late: it becomes a lane of its own";
+  EXPECT_EQ(ledger.saved.settled, 2u);
+  EXPECT_TRUE(ledger.saved.done.empty());
+  turn();
+  EXPECT_EQ(sink->taken, (std::vector<std::int64_t>{2, 3, 4, 5}));
+  source->count = 101;
+  turn();
+  EXPECT_EQ(sink->taken.back(), 100) << "live";
+  clock.advance(10s);
+  turn();
+  EXPECT_EQ(ledger.saved, (storage::Cursor{"vm", 6, 6, {{100, 101}}}));
+  while (turn() <= clock.monotonic()) {
+  }
+  clock.advance(11s);
+  turn();
+  EXPECT_EQ(ledger.saved, (storage::Cursor{"vm", 101, 101, {}}));
+  auto all = sink->taken;
+  std::ranges::sort(all);
+  EXPECT_EQ(all.size(), 99u) << "each once";
+  EXPECT_EQ(all.front(), 2);
+  EXPECT_EQ(all.back(), 100);
+}
+
+TEST_F(ShipperTest, what_is_late_begins_where_it_was_after_a_restart) {
+  auto* again = new FakeSource;
+  auto* store = new FakeSink;
+  again->clock = store->clock = &clock;
+  again->count = 60, again->late = 50;
+  Shipper next({.id = "vm", .batch = 4, .settle = 10s},
+               {.sink_id = "vm", .settled = 5, .sent = 5, .done = {{20, 25}, {40, 58}}}, std::unique_ptr<Source>(again),
+               std::unique_ptr<Sink>(store), ledger, clock);
+  for (int i = 0; i < 200; ++i) {
+    const auto at = next.step(clock.monotonic());
+    clock.advance(std::max(std::chrono::ceil<std::chrono::microseconds>(at - clock.monotonic()), 0us));
+  }
+  EXPECT_EQ(ledger.saved, (storage::Cursor{"vm", 60, 60, {}}));
+  const std::set<std::int64_t> sent(store->taken.begin(), store->taken.end());
+  for (std::int64_t i = 0; i < 60; ++i) {
+    const bool was_done = i < 5 || (i >= 20 && i < 25) || (i >= 40 && i < 58);
+    EXPECT_TRUE(was_done || sent.contains(i)) << i;
+  }
+  EXPECT_EQ(store->taken.front(), 58) << "live first";
+}
+
+TEST_F(ShipperTest, the_newest_of_what_is_late_goes_first_where_that_is_wanted) {
+  auto* again = new FakeSource;
+  auto* store = new FakeSink;
+  again->clock = store->clock = &clock;
+  again->count = again->late = 1000;
+  Shipper next({.id = "vm", .batch = 100, .settle = 0s, .newest_first = true}, {}, std::unique_ptr<Source>(again),
+               std::unique_ptr<Sink>(store), ledger, clock);
+  for (int i = 0; i < 30; ++i) next.step(clock.monotonic());
+  EXPECT_EQ(store->taken.front(), 700);
+  const std::set<std::int64_t> sent(store->taken.begin(), store->taken.end());
+  EXPECT_EQ(sent.size(), 1000u);
+  EXPECT_EQ(store->taken.size(), 1000u);
+  EXPECT_EQ(ledger.saved, (storage::Cursor{"vm", 1000, 1000, {}}));
+}
+
+TEST_F(ShipperTest, what_is_late_goes_no_faster_than_it_may) {
+  auto* again = new FakeSource;
+  auto* store = new FakeSink;
+  again->clock = store->clock = &clock;
+  again->count = again->late = 1000;
+  Shipper next({.id = "vm", .batch = 100, .settle = 0s, .backfill_rate = 50}, {}, std::unique_ptr<Source>(again),
+               std::unique_ptr<Sink>(store), ledger, clock);
+  const auto began = clock.monotonic();
+  while (store->taken.size() < 1000) {
+    const auto at = next.step(clock.monotonic());
+    clock.advance(std::max(std::chrono::ceil<std::chrono::microseconds>(at - clock.monotonic()), 0us));
+  }
+  EXPECT_NEAR(std::chrono::duration<double>(clock.monotonic() - began).count(), 18, 1);
+}
+
+TEST(Cursor, ranges_are_written_and_read) {
+  const std::vector<storage::SegmentRange> ranges{{17, 40}, {52, 60}};
+  EXPECT_EQ(storage::ranges_text(ranges), "17-40,52-60");
+  EXPECT_EQ(storage::ranges_from("17-40,52-60"), ranges);
+  EXPECT_TRUE(storage::ranges_from("").empty());
+  for (const auto* bad : {"1", "5-3", "1-2,", "1-9,5-12", "x", "1-2;3-4", "-", "1-"})
+    EXPECT_TRUE(storage::ranges_from(bad).empty()) << bad;
+}
+
 TEST(Shipper, requests_shrink_while_answers_are_slow_and_grow_again) {
   FakeClock clock;
   FakeLedger ledger;
   auto* source = new FakeSource;
   auto* sink = new FakeSink;
-  sink->clock = &clock;
+  sink->clock = &clock, source->clock = &clock;
   source->count = 1'000'000;
   Shipper shipper({.id = "x", .batch = 1000}, {}, std::unique_ptr<Source>(source), std::unique_ptr<Sink>(sink), ledger,
                   clock);
