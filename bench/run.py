@@ -1,11 +1,11 @@
 #!/usr/bin/python3
-"""Prints one JSON object a measurement. Names on the command line pick suites: ingest, footprint, storage, modbus, rules."""
+"""Prints one JSON object a measurement. Names on the command line pick suites: ingest, footprint, storage, modbus, rules, sync."""
 import importlib
 import pathlib
 import sys
 
 sys.path[:0] = [str(pathlib.Path(__file__).parent), str(pathlib.Path(__file__).parents[1] / "tests" / "scenarios")]
-SUITES = ["ingest", "footprint", "storage", "modbus", "rules"]
+SUITES = ["ingest", "footprint", "storage", "modbus", "rules", "sync"]
 
 
 def main(names: list) -> int:

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 
+#include "drivers/modbus/identification.h"
 #include "drivers/modbus/port.h"
 #include "drivers/modbus/trace.h"
 
@@ -20,6 +21,7 @@ constexpr auto kLatestAnswers = 60s;   // at most: three times as late as the la
 constexpr auto kLateForgotten = 5min;
 constexpr auto kWary = 60s;  // after which an answer that goes on as another one is not waited for
 constexpr int kBitsPerByte = 11;
+constexpr std::size_t kLongestIdentification = 1024;  // bytes, noise before it included
 
 std::string_view name_of_exception(int code) {
   switch (code) {
@@ -52,6 +54,36 @@ class FramedLink final : public Link {
     rest_before(unit);
     if (auto cleared = discard_waiting(); !cleared) return std::unexpected(cleared.error());
     return exchange(request);
+  }
+
+  Result<std::vector<std::string>> identify(int unit) override {
+    const auto opened = port_->open();
+    if (!opened) return std::unexpected(opened.error());
+    openings_ += *opened;
+    rest_before(unit);
+    if (auto cleared = discard_waiting(); !cleared) return std::unexpected(cleared.error());
+    transaction_ = transaction_ == UINT16_MAX ? kFirstTransaction : static_cast<std::uint16_t>(transaction_ + 1);
+    const auto framing = address_.framing();
+    const auto frame = encode_identification(framing, unit, transaction_);
+    const auto sent = clock_.monotonic();
+    if (auto written = port_->write(frame); !written) return std::unexpected(written.error());
+    // Numbered without a gap; its answer is like none to a request for registers.
+    if (framing == Framing::tcp) asked_.note(transaction_, {.unit = unit, .function = 0x2B, .count = 0}, sent);
+    Bytes answer;
+    const auto latest = sent + timeout_ + transmission_time(frame.size()) + kLongestAnswer;
+    for (auto deadline = sent + timeout_ + transmission_time(frame.size()); deadline < latest;) {
+      auto bytes = port_->read(deadline);
+      if (!bytes) return std::unexpected(bytes.error());
+      if (bytes->empty()) break;
+      last_byte_ = clock_.monotonic();
+      answer.insert(answer.end(), bytes->begin(), bytes->end());
+      if (auto found = identification_in(answer, framing, unit, transaction_)) return *found;
+      if (answer.size() > kLongestIdentification) break;
+      deadline = last_byte_ + kBetweenBytes;
+    }
+    wary_until_ = clock_.monotonic() + kWary;
+    return fail(ErrorKind::retry, fmt::format("{} unit {}: it does not say what it is within {} ms", address_.text(),
+                                              unit, timeout_.count()));
   }
 
   int openings() const override { return openings_; }

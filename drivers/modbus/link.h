@@ -37,6 +37,11 @@ class Link {
   /// Errors: unsupported: the meter answered with exception 1, 2 or 3, the address or the count is not its own;
   /// permanent: another exception, the meter is there but will not say; retry: no answer, or a broken one.
   virtual Result<std::vector<std::uint16_t>> read(int unit, int function, int address, int count) = 0;
+  /// What a unit says of itself: vendor, product code, revision. Errors: as of read(); unsupported where the link has
+  /// no way to ask.
+  virtual Result<std::vector<std::string>> identify(int /*unit*/) {
+    return fail(ErrorKind::unsupported, "there is no way to ask");
+  }
   /// When this may be asked. Later than now where a late answer to something else could be taken for the answer.
   virtual Instant free_at(const ReadRequest& /*request*/) const { return {}; }
   /// How long the first byte of the next answers may take; at first what the address says.

@@ -69,8 +69,21 @@ Register parse_register(const config::Table& table) {
   return row;
 }
 
+/// In capitals or not.
+bool is_within(const std::string& part, const std::string& text) {
+  const auto same = [](unsigned char a, unsigned char b) { return std::toupper(a) == std::toupper(b); };
+  return !std::ranges::search(text, part, same).empty();
+}
+
 Identity parse_identity(const config::Table& table) {
   Identity identity;
+  if (table.has("product")) {
+    identity.product = table.text("product");
+    if (identity.product.size() < 3) table.fail("product", "expected at least 3 bytes: less stands there by chance");
+    identity.is_telling = table.boolean("telling", true);
+    table.reject_unknown_keys();
+    return identity;
+  }
   auto& place = identity.place;
   place.measurand = "identity";
   place.function = static_cast<int>(table.one_of("function", {3, 4}, 3));
@@ -176,10 +189,12 @@ bool Identity::holds(std::span<const std::uint16_t> words) const {
     return std::ranges::any_of(values, [&](std::int64_t one) { return static_cast<double>(one) == *number; });
   }
   const auto* found = std::get_if<std::string>(&*value);
-  const auto same = [](char a, char b) {
-    return std::toupper(static_cast<unsigned char>(a)) == std::toupper(static_cast<unsigned char>(b));
-  };
-  return found != nullptr && !std::ranges::search(*found, text, same).empty();
+  return found != nullptr && is_within(text, *found);
+}
+
+bool Identity::holds(const std::vector<std::string>& names) const {
+  return !product.empty() &&
+         std::ranges::any_of(names, [&](const std::string& one) { return is_within(product, one); });
 }
 
 Profile parse_profile(const config::Table& table, Profile base) {

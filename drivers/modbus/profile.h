@@ -56,9 +56,11 @@ struct Identity {
   Register place;                    ///< A number, or a text.
   std::vector<std::int64_t> values;  ///< What stands there, one of them,
   std::string text;                  ///< or what is in the text, in capitals or not.
+  std::string product;               ///< Instead of registers: within what function 43 answers.
   bool is_telling = false;           ///< It is so rare that nothing else has to fit.
 
   bool holds(std::span<const std::uint16_t> words) const;
+  bool holds(const std::vector<std::string>& names) const;
 };
 
 /// The data file that maps a meter's registers to measurands. Format: docs/formats/profile.md.

@@ -104,10 +104,19 @@ std::optional<double> Scanner::value_of(int unit, const Profile& profile, const 
   return value ? as_number(*value) : std::nullopt;
 }
 
+/// What it answers to function 43; nothing where it does not.
+const std::vector<std::string>& Scanner::names_of(int unit) {
+  const auto known = names_.find(unit);
+  if (known != names_.end()) return known->second;
+  if (pause_.count() > 0) std::this_thread::sleep_for(pause_);
+  return names_.emplace(unit, link_.identify(unit).value_or(std::vector<std::string>{})).first->second;
+}
+
 /// Whether the unit says that it is such a meter.
 bool Scanner::says_so(int unit, const Profile& profile, bool telling) {
   return std::ranges::any_of(profile.identities, [&](const Identity& identity) {
     if (telling && !identity.is_telling) return false;
+    if (!identity.product.empty()) return identity.holds(names_of(unit));
     const auto& words = read(unit, identity.place.function, identity.place.address, identity.place.count());
     return words && identity.holds(*words);
   });

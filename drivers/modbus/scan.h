@@ -27,7 +27,7 @@ struct Candidate {
   std::vector<std::pair<std::string, double>> values;  ///< A few, for a person to compare with the display.
 };
 
-/// Finds out what answers at a unit, reading only: no writes, no broadcasts, functions 3 and 4.
+/// Finds out what answers at a unit, reading only: no writes, no broadcasts, functions 3, 4 and 43.
 /// Threads: one.
 class Scanner {
  public:
@@ -49,6 +49,7 @@ class Scanner {
 
   const Words& read(int unit, int function, int address, int count);
   std::optional<double> value_of(int unit, const Profile& profile, const Register& row, int base);
+  const std::vector<std::string>& names_of(int unit);
   bool says_so(int unit, const Profile& profile, bool telling);
   bool may_fit(int unit, const Profile& profile, int base);
   Candidate judge(int unit, const Profile& profile, int base);
@@ -57,6 +58,7 @@ class Scanner {
   std::vector<Profile> profiles_;
   std::chrono::milliseconds pause_;
   std::map<std::tuple<int, int, int, int>, Words> known_;
+  std::map<int, std::vector<std::string>> names_;
   int silent_in_a_row_ = 0;
   std::string last_error_;
 };

@@ -8,6 +8,7 @@
 #include <map>
 #include <random>
 
+#include "drivers/modbus/identification.h"
 #include "drivers/modbus/port.h"
 
 namespace wattd::drivers::modbus {
@@ -25,6 +26,13 @@ TEST(Frame, is_to_the_byte_what_the_specification_prints) {
             (Bytes{0x01, 0x04, 0x00, 0x00, 0x00, 0x02, 0x71, 0xCB}));
 }
 
+TEST(Identification, is_to_the_byte_what_the_specification_prints) {
+  // Section 6.21, over TCP and with a checksum.
+  EXPECT_EQ(encode_identification(Framing::tcp, 1, 0x1234),
+            (Bytes{0x12, 0x34, 0, 0, 0, 5, 0x01, 0x2B, 0x0E, 0x01, 0x00}));
+  EXPECT_EQ(encode_identification(Framing::rtu, 1, 0), (Bytes{0x01, 0x2B, 0x0E, 0x01, 0x00, 0x70, 0x77}));
+}
+
 /// Whose register says what: every one something of its own.
 std::uint16_t word_of(int unit, int function, int address) {
   return static_cast<std::uint16_t>(unit * 7919 + function * 104'729 + address * 31);
@@ -35,6 +43,39 @@ Bytes with_crc(Bytes frame) {
   frame.push_back(static_cast<std::uint8_t>(crc));
   frame.push_back(static_cast<std::uint8_t>(crc >> 8));
   return frame;
+}
+
+/// A device with two names.
+Bytes names_of(int unit) {
+  Bytes body{static_cast<std::uint8_t>(unit), 0x2B, 0x0E, 0x01, 0x01, 0x00, 0x00, 2};
+  for (const auto& [id, name] : {std::pair<int, std::string>{0, "Schneider Electric"}, {1, "iEM3155"}}) {
+    body.push_back(static_cast<std::uint8_t>(id));
+    body.push_back(static_cast<std::uint8_t>(name.size()));
+    body.insert(body.end(), name.begin(), name.end());
+  }
+  return body;
+}
+
+TEST(Identification, is_found_behind_noise_and_only_when_whole) {
+  const std::vector<std::string> names{"Schneider Electric", "iEM3155"};
+  auto rtu = with_crc(names_of(7));
+  rtu.insert(rtu.begin(), {0x07, 0x2B, 0x00, 0xFF});
+  Bytes tcp{0x80, 0x01, 0, 0, 0, static_cast<std::uint8_t>(names_of(7).size())};
+  for (const auto byte : names_of(7)) tcp.push_back(byte);
+  for (const auto& [framing, whole] : {std::pair{Framing::rtu, rtu}, {Framing::tcp, tcp}}) {
+    for (std::size_t size = 0; size < whole.size(); ++size)
+      EXPECT_FALSE(identification_in(std::span(whole).first(size), framing, 7, 0x8001)) << size;
+    const auto found = identification_in(whole, framing, 7, 0x8001);
+    ASSERT_TRUE(found && *found);
+    EXPECT_EQ(**found, names);
+  }
+  EXPECT_FALSE(identification_in(tcp, Framing::tcp, 7, 0x8002)) << "an answer to another request";
+  auto broken = rtu;
+  broken[20] ^= 1;
+  EXPECT_FALSE(identification_in(broken, Framing::rtu, 7, 0));
+  const auto refused = identification_in(with_crc({0x07, 0xAB, 0x01}), Framing::rtu, 7, 0);
+  ASSERT_TRUE(refused);
+  EXPECT_EQ(refused->error().kind, ErrorKind::unsupported);
 }
 
 Bytes rtu_answer(int unit, int function, int address, int count) {

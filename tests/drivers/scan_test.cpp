@@ -38,7 +38,14 @@ class PlantLink final : public Link {
     }
   }
 
+  Result<std::vector<std::string>> identify(int unit) override {
+    const auto known = names.find(unit);
+    if (known == names.end()) return fail(ErrorKind::unsupported, "exception 1");
+    return known->second;
+  }
+
   std::map<int, std::map<std::pair<int, int>, std::uint16_t>> meters;
+  std::map<int, std::vector<std::string>> names;
   int requests = 0;
   int silent_after = 1 << 30;
   bool silent_on_what_is_not_there = false;
@@ -102,6 +109,17 @@ TEST_F(ScannerTest, a_vendor_s_name_alone_does_not_say_which_meter) {
   ASSERT_FALSE(known.empty());
   EXPECT_TRUE(known[0].identified);
   EXPECT_GT(known[0].plausible, 3) << known[0].profile;
+}
+
+TEST_F(ScannerTest, believes_the_name_that_a_meter_answers_with) {
+  auto nothing_runs = kQuiet;
+  for (auto& [name, value] : nothing_runs) value = 0;
+  link.add(14, load_profile("schneider-iem3155", {SOURCE_DIR "/etc/profiles"}), nothing_runs);
+  link.names[14] = {"Schneider Electric", "iEM3155", "1.4"};
+  const auto known = scanner.identify(14, 3);
+  ASSERT_FALSE(known.empty());
+  EXPECT_EQ(known[0].profile, "schneider-iem3155");
+  EXPECT_TRUE(known[0].identified);
 }
 
 TEST_F(ScannerTest, asks_first_for_what_a_meter_says_of_itself) {

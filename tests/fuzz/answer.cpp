@@ -3,6 +3,7 @@
 #include <cstdlib>
 
 #include "drivers/modbus/frame.h"
+#include "drivers/modbus/identification.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace wattd::drivers::modbus;
@@ -10,6 +11,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const ReadRequest request{
       .unit = 1 + data[0] % 4, .function = 3 + data[0] / 4 % 2, .address = 0, .count = 1 + data[1] % 125};
   for (const auto framing : {Framing::rtu, Framing::tcp}) {
+    (void)identification_in({data, size}, framing, data[0], data[1]);
     Asked before;
     before.note(static_cast<std::uint16_t>(kFirstTransaction + data[1]), {request.unit, 3, 0, 2}, {});
     AnswerParser parser(framing, request, data[2], &before);

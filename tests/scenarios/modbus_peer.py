@@ -92,7 +92,8 @@ def sunspec(path: pathlib.Path, seed: int, model: int) -> Image:
     return image
 
 
-def main(port: int, path: str, framing: str = "tcp"):
+def main(port: int, path: str, framing: str = "tcp", product: str = ""):
+    from pymodbus.device import ModbusDeviceIdentification
     from pymodbus.datastore import ModbusSequentialDataBlock, ModbusServerContext, ModbusSlaveContext
     from pymodbus.server import StartAsyncTcpServer
     from pymodbus.transaction import ModbusRtuFramer, ModbusSocketFramer
@@ -105,7 +106,8 @@ def main(port: int, path: str, framing: str = "tcp"):
 
     units = {int(unit): ModbusSlaveContext(hr=block(tables["3"]), ir=block(tables["4"]), zero_mode=True)
              for unit, tables in json.loads(pathlib.Path(path).read_text()).items()}
-    asyncio.run(StartAsyncTcpServer(context=ModbusServerContext(slaves=units, single=False), address=("127.0.0.1", port),
+    identity = ModbusDeviceIdentification(info_name={"VendorName": "Schneider Electric", "ProductCode": product, "MajorMinorRevision": "1.4"})
+    asyncio.run(StartAsyncTcpServer(identity=identity if product else None, context=ModbusServerContext(slaves=units, single=False), address=("127.0.0.1", port),
                                     framer=ModbusRtuFramer if framing == "rtu" else ModbusSocketFramer))
 
 

@@ -66,6 +66,20 @@ def test_rows_that_nobody_verified_are_marked(shared):
             assert doubtful <= marked, f"{path.stem}: {doubtful - marked}"
 
 
+@pytest.mark.parametrize("framing", ["tcp", "rtu"])
+def test_a_meter_that_says_its_name_is_known_by_it(plant, shared, framing):
+    """Nothing runs: all that it measures is 0, so that the name alone tells."""
+    port, file = free_port(), plant.directory / "images.json"
+    file.write_text(json.dumps({1: {"3": {address: 0 for address in range(60000)}, "4": {}}}))
+    plant.run("pymodbus", ["/usr/bin/python3", modbus_peer.__file__, port, file, framing, "iEM3155"])
+    wait_until(lambda: can_connect(port), 60, what="pymodbus answers")
+    done = subprocess.run([BUILD / "wattctl", "--json", "meter", "scan", "--profiles", PROFILES, "--tcp", f"127.0.0.1:{port}", "--units", "1",
+                           *(["--rtu-over-tcp"] if framing == "rtu" else [])], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    best = json.loads(done.stdout)[0]["candidates"][0]
+    assert best["profile"] == "schneider-iem3155" and best["identified"], done.stdout
+
+
 HOSTILE_SECONDS = float(os.environ.get("WATTD_HOSTILE", "60"))
 ROWS = [(name, address) for name, address in zip(
     ("voltage_l1_n", "voltage_l2_n", "voltage_l3_n", "current_l1", "current_l2", "current_l3", "power_l1", "power_l2", "power_l3",
