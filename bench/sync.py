@@ -36,13 +36,13 @@ def record(path: pathlib.Path, seed: int, end: int):
         for second in range(READINGS):
             voltage += chance.uniform(-.1, .1) + (230 - voltage) / 100
             current = max(.2, current + chance.uniform(-.15, .15))
-            values = []
             volts = [round(voltage + chance.uniform(-.3, .3), 1) for _ in range(3)]
             amperes = [round(current * share + chance.uniform(-.02, .02), 2) for share in (1, .9, 1.1)]
             watts = [round(u * i, 1) for u, i in zip(volts, amperes)]
             energy += sum(watts) / 3.6e6
             values = [*volts, *amperes, *watts, round(energy, 2)]
-            file.write(f"{end - READINGS + second}," + ",".join(map(str, values)) + "\n")
+            stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(end - READINGS + second))
+            file.write(f"{stamp}," + ",".join(map(str, values)) + "\n")
 
 
 class Bodies(http.server.BaseHTTPRequestHandler):

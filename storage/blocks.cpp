@@ -29,7 +29,10 @@ Block& BlockMaker::block_of(const std::string& device_id) {
   slot->second.index = blocks_.size();
   const auto kept = kept_.find(key);
   if (kept == kept_.end()) return blocks_.emplace_back(Block{.device_key = key});
-  return blocks_.emplace_back(std::exchange(kept->second, {}));
+  auto& block = blocks_.emplace_back(std::move(kept->second));
+  kept_.erase(kept);
+  block.device_key = key;
+  return block;
 }
 
 std::span<const Block> BlockMaker::make(std::span<const Reading> readings) {

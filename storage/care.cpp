@@ -6,6 +6,7 @@
 #include <array>
 #include <filesystem>
 #include <map>
+#include <set>
 
 #include "storage/chunk.h"
 #include "storage/guarded.h"
@@ -58,6 +59,9 @@ void inspect_seals(Database& database, Inspection& found) {
 
 void inspect_chunks(Database& database, Inspection& found) {
   Statement row(database, fmt::format("SELECT {} FROM chunks ORDER BY chunk_id", kChunkColumns));
+  std::set<std::uint32_t> devices;
+  Statement known(database, "SELECT device_key FROM devices");
+  while (known.step()) devices.insert(static_cast<std::uint32_t>(known.integer(0)));
   std::uint32_t device = 0;
   std::int64_t until = INT64_MIN;
   while (row.step()) {
@@ -73,6 +77,9 @@ void inspect_chunks(Database& database, Inspection& found) {
     found.readings += head->rows;
     if (device_of_chunk(row.integer(0)) != device) until = INT64_MIN;
     device = device_of_chunk(row.integer(0));
+    if (!devices.contains(device))
+      found.problems.push_back(
+          fmt::format("chunk {} is of device {}, which is not in the catalogue", row.integer(0), device));
     if (head->from_us <= until)
       found.problems.push_back(fmt::format("chunk {} begins before the one before it ends", row.integer(0)));
     if (head->to_us != row.integer(1))

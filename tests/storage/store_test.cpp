@@ -80,6 +80,26 @@ TEST_F(StoreTest, gives_a_sink_from_the_chunks_what_the_ring_has_overwritten) {
   EXPECT_EQ(keys.size(), 6000u) << "every reading, though most segments are gone";
 }
 
+TEST_F(StoreTest, a_burst_of_one_device_leaves_the_next_groups_with_it) {
+  // Beyond some thousands of rows the memory of a device's block is given back; what follows is its own nevertheless.
+  std::size_t total = 0;
+  auto at = kNoon;
+  for (const int rows : {3, 5000, 7, 20'000, 1, 4096, 4097, 2, 2}) {
+    Group group;
+    if (total == 0)
+      group.devices = {{.id = "D1", .name = "D1", .version = 1}, {.id = "D2", .name = "D2", .version = 1}};
+    for (int i = 0; i < rows; ++i) group.readings.push_back(reading(at += 1ms, i));
+    group.readings.push_back(reading(at, 1, "D2"));
+    total += static_cast<std::size_t>(rows);
+    ASSERT_TRUE(store->commit(group));
+  }
+  Reader reader(store->path());
+  EXPECT_EQ(reader.readings("D1", {}, kAlways, 1'000'000)->size(), total);
+  EXPECT_EQ(reader.readings("D2", {}, kAlways, 1'000'000)->size(), 9u);
+  settle(kNoon + 2h);
+  EXPECT_EQ(reader.readings("D1", {}, kAlways, 1'000'000)->size(), total);
+}
+
 TEST_F(StoreTest, never_gives_a_number_twice_when_the_ring_was_empty) {
   const auto seq = commit({reading(kNoon, 1)});
   settle(kNoon + 2h);
