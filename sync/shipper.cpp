@@ -129,6 +129,13 @@ bool Shipper::fall_behind(const storage::Batch& batch) {
   if (batch.readings.empty() || clock_.now() - batch.readings.back().received < kLate) return false;
   const auto last = source_->last();
   if (!last || *last <= batch.end.seq) return false;
+  const bool goes_on = !late_.empty() && late_.back().end == live_.settled && live_.unsettled.empty();
+  if (goes_on) {
+    // Upstream is still away: it is one lane, however long that takes.
+    late_.back().end = *last;
+    live_ = {.settled = *last, .read = {.seq = *last}};
+    return true;
+  }
   live_.end = *last;
   late_.push_back(std::move(live_));
   live_ = {.settled = *last, .read = {.seq = *last}};

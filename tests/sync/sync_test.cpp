@@ -100,9 +100,10 @@ struct FakeSink final : Sink {
 };
 
 struct FakeLedger final : Ledger {
-  void save(const storage::Cursor& cursor) override { saved = cursor; }
+  void save(const storage::Cursor& cursor) override { saved = cursor, ++saves; }
   void set_aside(DeadLetter letter) override { letters.push_back(std::move(letter)); }
   storage::Cursor saved;
+  int saves = 0;
   std::vector<DeadLetter> letters;
 };
 
@@ -254,6 +255,27 @@ TEST_F(ShipperTest, live_readings_go_before_what_is_late) {
   EXPECT_EQ(all.size(), 99u) << "each once";
   EXPECT_EQ(all.front(), 2);
   EXPECT_EQ(all.back(), 100);
+}
+
+TEST_F(ShipperTest, an_outage_of_hours_is_one_lane_and_live_readings_come_first_after_it) {
+  sink->down = true;
+  for (int minute = 0; minute < 180; ++minute) {
+    source->count += 60, source->late = source->count;
+    turn();
+    clock.advance(1min);
+  }
+  EXPECT_LE(ledger.saves, 2);
+  sink->down = false;
+  source->count += 2;
+  std::set<std::int64_t> sent;
+  for (int i = 0; i < 20'000 && ledger.saved.settled < source->count; ++i) {
+    const auto next = turn();
+    clock.advance(std::max(std::chrono::ceil<std::chrono::microseconds>(next - clock.monotonic()), 0us));
+  }
+  EXPECT_GE(sink->taken.front(), 180 * 60 - 60) << "what is of now";
+  sent.insert(sink->taken.begin(), sink->taken.end());
+  EXPECT_EQ(sent.size(), source->count - 2) << "from where the cursor stood, nothing left out";
+  EXPECT_EQ(ledger.saved, (storage::Cursor{"vm", source->count, source->count, {}}));
 }
 
 TEST_F(ShipperTest, what_is_late_begins_where_it_was_after_a_restart) {
