@@ -211,6 +211,14 @@ Result<std::uint64_t> Reader::count_samples(TimeRange range) {
 }
 
 void Reader::add_readings(const Block& block, std::vector<Reading>& readings) {
+  // Nothing that one device has lost may keep the others from where they go.
+  Statement known(database_, "SELECT 1 FROM devices WHERE device_key=?");
+  known.bind(std::int64_t{block.device_key});
+  if (!devices_.contains(block.device_key) && !known.step()) {
+    log::error(fmt::format("{} readings of device {} cannot be sent: it is not in the catalogue", block.rows(),
+                           block.device_key));
+    return;
+  }
   for (std::size_t row = 0; row < block.rows(); ++row) readings.push_back(reading_of(block, row));
 }
 

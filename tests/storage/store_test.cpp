@@ -100,6 +100,24 @@ TEST_F(StoreTest, a_burst_of_one_device_leaves_the_next_groups_with_it) {
   EXPECT_EQ(reader.readings("D1", {}, kAlways, 1'000'000)->size(), total);
 }
 
+TEST_F(StoreTest, a_device_that_is_missing_keeps_no_other_from_a_sink) {
+  Group group;
+  group.devices = {{.id = "D1", .name = "D1", .version = 1}, {.id = "D2", .name = "D2", .version = 1}};
+  group.readings = {reading(kNoon, 1), reading(kNoon, 2, "D2")};
+  ASSERT_TRUE(store->commit(group));
+  const auto path = store->path();
+  store.reset();
+  {
+    Database database(path, Database::Mode::writer);
+    database.execute("PRAGMA foreign_keys = OFF; DELETE FROM devices WHERE device_id = 'D2'");
+  }
+  const auto batch = Reader(path).batch_after({}, 10);
+  ASSERT_TRUE(batch) << batch.error().message;
+  ASSERT_EQ(batch->readings.size(), 1u);
+  EXPECT_EQ(batch->readings[0].device_id, "D1");
+  open();
+}
+
 TEST_F(StoreTest, never_gives_a_number_twice_when_the_ring_was_empty) {
   const auto seq = commit({reading(kNoon, 1)});
   settle(kNoon + 2h);
