@@ -19,6 +19,7 @@ constexpr std::size_t kRemembered = 10'000;
 constexpr auto kSlow = 2s;   // for an answer, and live readings wait behind it
 constexpr auto kQuick = 1s;  // and there is room for more
 constexpr std::size_t kSmallestBatch = 10;
+constexpr int kBarren = 3;                // failures, each after something was sent, before anything of it settled
 constexpr auto kLate = 1min;              // what is older lets newer readings pass
 constexpr std::uint64_t kPiece = 5 * 60;  // segments that are sent in order where the newest come first
 
@@ -297,6 +298,7 @@ void Shipper::settle(Instant now) {
   for (auto& lane : late_) settle_lane(lane);
   any = std::erase_if(late_, [](const Lane& lane) { return lane.settled >= lane.end; }) > 0 || any;
   if (!any) return;
+  barren_ = 0;
   if (window_ < SIZE_MAX / 2) window_ *= 2;
   save();
 }
@@ -304,7 +306,7 @@ void Shipper::settle(Instant now) {
 Instant Shipper::after_failure(const NotTaken& problem, Instant now) {
   // A store that went away may have lost what it had answered for since it last settled. Where the link fails more
   // often than that takes, fewer are left open, down to one: it settles while nothing has to be sent.
-  if (unsettled() > 0) window_ = std::max(unsettled() / 2, std::size_t{1});
+  if (unsettled() > 0 && ++barren_ >= kBarren) window_ = std::max(unsettled() / 2, std::size_t{1});
   const auto begin_again = [](Lane& lane) {
     lane.read = {.seq = lane.settled};
     lane.unsettled.clear();

@@ -115,6 +115,7 @@ class Shipper {
   Instant begins_at_{};
   Instant late_at_{};              ///< When the next late batch may go, by the limit of their rate.
   std::size_t batch_;              ///< Readings in the next request: fewer than configured while answers are slow.
+  int barren_ = 0;                 ///< Failures since something settled, each after something was sent.
   std::size_t window_ = SIZE_MAX;  ///< Batches that may be unsettled: few where the link fails before they settle.
   int failures_in_row_ = 0;
   std::stop_token stop_;                                   ///< Of run(); none in tests that call step().

@@ -71,7 +71,7 @@ def speaker(broker):
 
 
 def sink(store, port: int, more: str = "") -> str:
-    return f'[[sinks]]\nid = "up"\nsettle = "1s"\nmax_pause = "500ms"\nbatch = 100\n{store.sink(port)}{more}'
+    return f'[[sinks]]\nid = "up"\nsettle = "{store.settles}s"\nmax_pause = "500ms"\nbatch = 100\n{store.sink(port)}{more}'
 
 
 def compare(gateway, store, speaker, seconds: float = 60):

@@ -33,6 +33,7 @@ class Store:
     holds_text = False
     takes_corrections = True
     precision = 1  # microseconds
+    settles = 1  # s, after which what was taken survives a kill
 
     def kill(self):
         self.process.stop(signal.SIGKILL)
@@ -45,6 +46,7 @@ class Store:
 class Victoria(Store):
     precision = 1000
     takes_corrections = False
+    settles = 10  # it keeps what it has answered for in memory for seconds
 
     def __init__(self, plant):
         self.server = VictoriaMetrics(plant)
