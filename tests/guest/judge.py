@@ -101,7 +101,7 @@ def judge(directory) -> int:
 
     begun = g.pulses(begin, g.at("plain.shot"))
     apart = [b - a for a, b in zip(begun, begun[1:])]
-    told = [i["power_total"] for i in g.items("plain", "S0") if "power_total" in i and i["at"] <= begun[-1] + 0.1]
+    told = [i["power_total"] for i in g.items("plain", "S0") if "power_total" in i and begun[1] <= i["at"] <= begun[-1] + 0.1]
     low, high = 3600 / max(apart), 3600 / min(apart)
     check("power from the distance of pulses within 3 %", len(told) > 5 and all(low * .97 <= p <= high * 1.03 for p in told),
           f"{len(told)} readings {min(told, default=0)}..{max(told, default=0)} W; pulses say {low:.0f}..{high:.0f} W")
