@@ -172,6 +172,35 @@ void add_meters(const config::Table& root, Settings& settings) {
   }
 }
 
+/// What no table can tell by itself: names that stand twice, and what one says of another.
+void fit_together(const config::Table& root, Settings& settings) {
+  require_unique(root, "gpio", settings.chips, [](const auto& chip) { return chip.chip; });
+  require_unique(root, "mqtt", settings.connections, [](const auto& connection) { return connection.id; });
+  require_unique(root, "buses", settings.buses, [](const auto& bus) { return bus.id; });
+  const auto& state = settings.storage.directory;
+  for (auto& bus : settings.buses) bus.learnt_path = fmt::format("{}/buses/{}.learnt", state, file_name_of(bus.id));
+  for (auto& connection : settings.connections)
+    connection.filters_path = fmt::format("{}/mqtt/{}.filters", state, file_name_of(connection.id));
+  require_one_master(root, settings.buses);
+  require_unique(root, "homeassistant", settings.homes, [](const auto& home) { return home.id; });
+  require_unique(root, "sinks", settings.sinks, [](const auto& sink) { return sink.id; });
+  require_unique(root, "channels", settings.channels, [](const auto& channel) { return channel.id; });
+  require_unique(root, "rules", settings.rules, [](const auto& rule) { return rule.name; });
+  for (const auto& rule : settings.rules) {
+    if (const auto heard = check_channels(rule, settings); !heard)
+      root.fail("rules", fmt::format("{}: {}", rule.origin, heard.error().message));
+  }
+  if (const auto fits = rules::check_limits(settings.rules, settings.pipeline.rules); !fits)
+    root.fail("rules", fits.error().message);
+  add_meters(root, settings);
+  add_contacts(root, settings);
+  for (const auto& connection : settings.connections) {
+    const auto& wanted = connection.subscriptions;
+    auto& all = settings.pipeline.subscriptions;
+    all.insert(all.end(), wanted.begin(), wanted.end());
+  }
+}
+
 }  // namespace
 
 Settings load_settings(const std::string& path, bool must_exist) {
@@ -209,31 +238,7 @@ Settings load_settings(const std::string& path, bool must_exist) {
   for (const auto& table : root.tables("homeassistant")) settings.homes.push_back(sync::parse_home_assistant(table));
   root.reject_unknown_keys();
 
-  require_unique(root, "gpio", settings.chips, [](const auto& chip) { return chip.chip; });
-  require_unique(root, "mqtt", settings.connections, [](const auto& connection) { return connection.id; });
-  require_unique(root, "buses", settings.buses, [](const auto& bus) { return bus.id; });
-  const auto& state = settings.storage.directory;
-  for (auto& bus : settings.buses) bus.learnt_path = fmt::format("{}/buses/{}.learnt", state, file_name_of(bus.id));
-  for (auto& connection : settings.connections)
-    connection.filters_path = fmt::format("{}/mqtt/{}.filters", state, file_name_of(connection.id));
-  require_one_master(root, settings.buses);
-  require_unique(root, "homeassistant", settings.homes, [](const auto& home) { return home.id; });
-  require_unique(root, "sinks", settings.sinks, [](const auto& sink) { return sink.id; });
-  require_unique(root, "channels", settings.channels, [](const auto& channel) { return channel.id; });
-  require_unique(root, "rules", settings.rules, [](const auto& rule) { return rule.name; });
-  for (const auto& rule : settings.rules) {
-    if (const auto heard = check_channels(rule, settings); !heard)
-      root.fail("rules", fmt::format("{}: {}", rule.origin, heard.error().message));
-  }
-  if (const auto fits = rules::check_limits(settings.rules, settings.pipeline.rules); !fits)
-    root.fail("rules", fits.error().message);
-  add_meters(root, settings);
-  add_contacts(root, settings);
-  for (const auto& connection : settings.connections) {
-    const auto& wanted = connection.subscriptions;
-    auto& all = settings.pipeline.subscriptions;
-    all.insert(all.end(), wanted.begin(), wanted.end());
-  }
+  fit_together(root, settings);
   return settings;
 }
 

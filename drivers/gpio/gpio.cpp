@@ -5,7 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <set>
+#include <map>
 
 #include "telemetry/log.h"
 
@@ -14,9 +14,10 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto kLook = 500ms;   // at the stop token
-constexpr auto kAskAgain = 1s;  // for a commit that takes along what is to be told
-constexpr int kPause = 1000;    // ms, before a chip is opened again
+constexpr auto kLook = 500ms;      // at the stop token
+constexpr auto kAskAgain = 1s;     // for a commit that takes along what is to be told
+constexpr int kPause = 1000;       // ms, before a chip is opened again
+constexpr std::size_t kKept = 16;  // edges of a line, by the kernel, until they are read
 constexpr double kJoules = 3.6e6;
 
 }  // namespace
@@ -90,6 +91,7 @@ Result<void> Gpio::open() {
   if (is_open_) return {};
   if (auto opened = lines_->open(); !opened) return opened;
   inputs_.clear();
+  doubtful_.clear();
   for (std::size_t i = 0; i < config_.pulses.size() + config_.inputs.size(); ++i) {
     const auto value = lines_->value(i);
     if (!value) return std::unexpected(value.error());
@@ -127,22 +129,37 @@ Result<void> Gpio::step(Instant until) {
     const std::scoped_lock lock(mutex_);
     pulses_[edge.line].contact.edge(edge.active, edge.at);
   }
-  // The kernel keeps a few edges a line and drops the newest: after a burst the line may be otherwise than the last one
-  // said.
-  std::set<std::size_t> moved;
-  for (const auto& edge : *edges) moved.insert(edge.line);
-  for (const auto line : moved) {
-    const auto value = lines_->value(line);
-    if (!value) return std::unexpected(value.error());
-    const auto now = clock_.monotonic();
-    if (line >= config_.pulses.size()) {
-      inputs_[line - config_.pulses.size()].edge(*value, now);
+  if (auto looked = look_again(*edges); !looked) return looked;
+  settle(clock_.monotonic());
+  return {};
+}
+
+/// The kernel keeps a few edges a line and drops the newest: after such a burst the line may be otherwise than the last
+/// one said. It is looked at once nothing of it waits to be read: an edge that does has its own time, and a pulse must
+/// neither be cut short by what the line is now nor be made longer.
+Result<void> Gpio::look_again(const std::vector<Edge>& edges) {
+  std::map<std::size_t, std::size_t> came;
+  for (const auto& edge : edges) ++came[edge.line];
+  for (auto line = doubtful_.begin(); line != doubtful_.end();) {
+    if (came.contains(*line)) {
+      ++line;
       continue;
     }
-    const std::scoped_lock lock(mutex_);
-    pulses_[line].contact.edge(*value, now);
+    const auto value = lines_->value(*line);
+    if (!value) return std::unexpected(value.error());
+    const auto now = clock_.monotonic();
+    settle_line(*line, now);
+    if (*line >= config_.pulses.size()) {
+      inputs_[*line - config_.pulses.size()].edge(*value, now);
+    } else {
+      const std::scoped_lock lock(mutex_);
+      pulses_[*line].contact.edge(*value, now);
+    }
+    line = doubtful_.erase(line);
   }
-  settle(clock_.monotonic());
+  for (const auto& [line, count] : came) {
+    if (count >= kKept) doubtful_.insert(line);
+  }
   return {};
 }
 

@@ -5,6 +5,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <stop_token>
 #include <string>
 #include <vector>
@@ -111,6 +112,7 @@ class Gpio {
   void settle_line(std::size_t line, Instant now);
   void note_pulse(std::size_t which, Instant at);
   void tell_input(std::size_t which);
+  Result<void> look_again(const std::vector<Edge>& edges);
   Instant next_settling(Instant otherwise) const;
   bool is_to_be_told(Instant now);
   Reading reading_of(const PulseConfig& config, const Pulse& pulse, std::int64_t pulses, Instant now) const;
@@ -125,6 +127,7 @@ class Gpio {
   std::atomic<bool> is_open_{false};
   Instant expected_at_{};  ///< When the pipeline was last asked to come by.
   std::vector<Debounce> inputs_;
+  std::set<std::size_t> doubtful_;  ///< Lines of which edges may have been dropped.
   mutable std::mutex mutex_;
   std::vector<Pulse> pulses_;  ///< Guarded by mutex_.
   std::vector<bool> wanted_;   ///< Of outputs. Guarded by mutex_.
