@@ -14,7 +14,6 @@
 namespace wattd::storage {
 namespace {
 
-constexpr std::size_t kBytesAtOnce = 256 << 10;
 constexpr int kChunksAtOnce = 64;
 
 }  // namespace
@@ -207,100 +206,6 @@ Result<std::uint64_t> Reader::count_samples(TimeRange range) {
       });
     }
     return count;
-  });
-}
-
-void Reader::add_readings(const Block& block, std::vector<Reading>& readings) {
-  // Nothing that one device has lost may keep the others from where they go.
-  Statement known(database_, "SELECT 1 FROM devices WHERE device_key=?");
-  known.bind(std::int64_t{block.device_key});
-  if (!devices_.contains(block.device_key) && !known.step()) {
-    log::error(fmt::format("{} readings of device {} cannot be sent: it is not in the catalogue", block.rows(),
-                           block.device_key));
-    return;
-  }
-  for (std::size_t row = 0; row < block.rows(); ++row) readings.push_back(reading_of(block, row));
-}
-
-std::uint64_t Reader::first_in_ring() {
-  Statement first(database_, "SELECT seq FROM arrivals ORDER BY seq LIMIT 1");
-  if (first.step()) return static_cast<std::uint64_t>(first.integer(0));
-  return static_cast<std::uint64_t>(load_number(database_, "last_seq")) + 1;
-}
-
-void Reader::add_from_chunks(const Position& position, std::uint64_t ring_first, std::size_t max_readings,
-                             Batch& batch) {
-  // All chunks of a round end at the same number: only when they have all been read is everything up to it behind us.
-  Statement row(
-      database_,
-      "SELECT chunk_id, to_at, first_seq, last_seq, head, body FROM chunks WHERE (last_seq, chunk_id) > (?, ?) AND "
-      "first_seq < ? ORDER BY last_seq, chunk_id LIMIT ?");
-  const bool within = position.round > position.seq;
-  row.bind(static_cast<std::int64_t>(within ? position.round : position.seq));
-  row.bind(within ? position.chunk : INT64_MAX).bind(static_cast<std::int64_t>(ring_first));
-  row.bind(std::int64_t{kChunksAtOnce});
-  std::size_t bytes = 0;
-  int found = 0;
-  while (batch.readings.size() < max_readings && bytes < kBytesAtOnce && row.step()) {
-    const auto stored = chunk_from(database_.vault(), row);
-    const auto id = stored.id;
-    const auto round = stored.last_seq;
-    if (batch.end.round > batch.end.seq && round != batch.end.round)
-      batch.end.seq = std::min(batch.end.round, ring_first - 1);
-    batch.end.round = round, batch.end.chunk = id;
-    bytes += stored.head.size() + stored.body.size();
-    ++found;
-    auto block = decode_chunk(stored.head, stored.body);
-    if (!block) {
-      log::error(fmt::format("chunk {} is damaged and cannot be sent: {}", id, block.error().message));
-      continue;
-    }
-    block->device_key = device_of_chunk(id);
-    add_readings(*block, batch.readings);
-  }
-  if (found == 0) batch.end = {.seq = ring_first - 1};
-}
-
-Result<std::uint64_t> Reader::last_segment() {
-  return guarded([&] {
-    Statement last(database_, "SELECT seq FROM arrivals ORDER BY seq DESC LIMIT 1");
-    if (last.step()) return static_cast<std::uint64_t>(last.integer(0));
-    return static_cast<std::uint64_t>(load_number(database_, "last_seq"));
-  });
-}
-
-Result<Batch> Reader::batch_after(const Position& position, std::size_t max_readings, std::uint64_t last) {
-  return guarded([&]() -> Batch {
-    Batch batch{.end = position, .readings = {}};
-    const auto ring_first = first_in_ring();
-    while (batch.end.seq + 1 < ring_first) {
-      add_from_chunks(batch.end, ring_first, max_readings, batch);
-      if (!batch.readings.empty()) return batch;
-    }
-    history_.visit_segments(batch.end.seq, kAlways, [&](std::uint64_t seq, std::span<const std::uint8_t> body) {
-      if (seq > last) return false;
-      batch.end = {.seq = seq};
-      const auto blocks = decode_segment(body);
-      if (!blocks) log::error(fmt::format("segment {} is damaged and cannot be sent: {}", seq, blocks.error().message));
-      else
-        for (const auto& block : *blocks) add_readings(block, batch.readings);
-      return batch.readings.size() < max_readings;
-    });
-    return batch;
-  });
-}
-
-Result<DeviceVersion> Reader::device_version(const std::string& device_id, std::uint32_t version) {
-  return guarded([&] {
-    const auto key = std::pair(device_id, version);
-    if (const auto known = versions_.find(key); known != versions_.end()) return known->second;
-    Statement row(database_,
-                  "SELECT v.device_type, ifnull(v.location,''), v.schema_version, v.enrichment_status "
-                  "FROM device_versions v JOIN devices USING (device_key) WHERE device_id=? AND v.version=?");
-    row.bind(device_id).bind(std::int64_t{version});
-    DeviceVersion found{.device_id = device_id, .schema_version = "v1", .enrichment_status = "failed"};
-    if (row.step()) found = {device_id, row.text(0), row.text(1), row.text(2), row.text(3)};
-    return versions_.emplace(key, std::move(found)).first->second;
   });
 }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "storage/alerts.h"
+#include "storage/batch.h"
 #include "storage/database.h"
 #include "storage/dead_letters.h"
 #include "storage/group.h"
@@ -39,35 +40,11 @@ struct Step {
   static Step whole() { return {Unit::whole, {}}; }
 };
 
-/// What stood in a device's record when a reading carried that version of it.
-struct DeviceVersion {
-  std::string device_id;
-  std::string device_type;
-  std::string location;
-  std::string schema_version;
-  std::string enrichment_status;
-};
-
 /// A field of a device, with what it measures where that is known.
 struct SeriesInfo {
   std::string field;
   std::string measurand;
   std::string unit;
-};
-
-/// How far a sink has read. Within what chunks say of segments that the ring has overwritten, `round` and `chunk`
-/// tell the place; a sink that begins again without them gets some readings twice.
-struct Position {
-  std::uint64_t seq = 0;  ///< Everything up to here.
-  std::uint64_t round = 0;
-  std::int64_t chunk = 0;
-  bool operator==(const Position&) const = default;
-};
-
-/// Readings in the order of their segments, for a sink.
-struct Batch {
-  Position end;  ///< Where the next batch begins; the same as asked for when there is nothing more.
-  std::vector<Reading> readings;
 };
 
 /// The newest value of a series.
@@ -112,8 +89,8 @@ class Reader {
 
   /// The newest segment there ever was; 0 before the first.
   Result<std::uint64_t> last_segment();
-  /// What comes after a position, until about `max_readings` are together: from segments, or from chunks where the
-  /// overwritten them; of segments none behind `last`.
+  /// What comes after a position, until `max_readings` are together: from segments, or from chunks where the ring
+  /// has overwritten them; of segments none behind `last`.
   Result<Batch> batch_after(const Position& position, std::size_t max_readings, std::uint64_t last = UINT64_MAX);
   Result<DeviceVersion> device_version(const std::string& device_id, std::uint32_t version);
 
@@ -140,8 +117,10 @@ class Reader {
   std::optional<std::uint32_t> find_device(const std::string& device_id);
   std::optional<Place> find_series(const Series& series);
   Reading reading_of(const Block& block, std::size_t row);
-  void add_readings(const Block& block, std::vector<Reading>& readings);
-  void add_from_chunks(const Position& position, std::uint64_t ring_first, std::size_t max_readings, Batch& batch);
+  bool is_in_catalogue(std::uint32_t device_key);
+  void open(Block block, std::vector<Rows>& opened);
+  void add_from_chunks(std::uint64_t ring_first, std::size_t max_readings, Batch& batch);
+  bool add_segment(std::uint64_t seq, std::size_t max_readings, Batch& batch);
   std::uint64_t first_in_ring();
 
   TimeRange bucket_of(Timestamp at, const Step& step, TimeRange range) const;
@@ -164,6 +143,14 @@ class Reader {
   std::unordered_map<std::uint32_t, std::string> fields_;
   std::unordered_map<std::uint32_t, std::string> devices_;
   std::map<std::pair<std::string, std::uint32_t>, DeviceVersion> versions_;
+  /// What was decoded last for a sink, which may not have taken all of it.
+  struct Opened {
+    std::uint64_t seq = 0;    ///< The segment, or the chunk's last one.
+    std::uint64_t after = 0;  ///< The segment before it.
+    std::int64_t chunk = 0;   ///< 0 for a segment.
+    std::vector<Rows> rows = {};
+  };
+  Opened opened_;
 };
 
 }  // namespace wattd::storage

@@ -9,7 +9,7 @@
 namespace wattd::sync {
 
 std::string document_of(const Outgoing& outgoing, const std::string& gateway) {
-  const auto& reading = *outgoing.reading;
+  const auto reading = outgoing.reading();
   const auto& device = *outgoing.device;
   std::string out = "{";
   const auto add = [&](std::string_view name, std::string_view text) {

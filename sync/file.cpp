@@ -48,12 +48,13 @@ class FileSink final : public Sink {
  public:
   FileSink(FileConfig config, std::string gateway) : config_(std::move(config)), gateway_(std::move(gateway)) {}
 
-  Taken send(std::span<const Outgoing> batch, const std::stop_token&) override {
+  std::string pack(std::span<const Outgoing>) const override { return {}; }
+  Taken deliver(std::string_view, std::span<const Outgoing> batch, const std::stop_token&) override {
     std::error_code problem;
     std::filesystem::create_directories(config_.directory, problem);
     std::map<std::string, std::string> by_day;
     for (const auto& outgoing : batch)
-      by_day[format_iso8601(outgoing.reading->at).substr(0, 10)] += document_of(outgoing, gateway_) + '\n';
+      by_day[format_iso8601(outgoing.at()).substr(0, 10)] += document_of(outgoing, gateway_) + '\n';
     if (const auto used = used_bytes(); used >= config_.most_bytes) {
       return fail(ErrorKind::retry, fmt::format("{} holds {} MB; fetch and delete files, or raise max_size",
                                                 config_.directory, used >> 20));

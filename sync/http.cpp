@@ -2,7 +2,7 @@
 
 #include <curl/curl.h>
 #include <fmt/format.h>
-#include <zlib.h>
+#include <libdeflate.h>
 
 #include <stdexcept>
 
@@ -120,11 +120,11 @@ void HttpClient::set_options() {
   set_text(CURLOPT_PINNEDPUBLICKEY, config_.pin);
 }
 
-Taken HttpClient::post(const std::string& path, std::string_view body, const std::vector<std::string>& headers,
+std::string HttpClient::packed(std::string body) const { return config_.gzip ? gzip(body) : body; }
+
+Taken HttpClient::post(const std::string& path, std::string_view packed, const std::vector<std::string>& headers,
                        const std::stop_token& stop) {
   const auto url = config_.url + path;
-  const auto packed = config_.gzip ? gzip(body) : std::string();
-  const auto sent = config_.gzip ? std::string_view(packed) : body;
   Headers list;
   for (const auto& header : headers) add(list, header);
   add(list, "Expect:");  // a round trip for nothing
@@ -134,8 +134,8 @@ Taken HttpClient::post(const std::string& path, std::string_view body, const std
   problem_[0] = '\0';
   curl_easy_setopt(curl, CURLOPT_URL, url.c_str());
   curl_easy_setopt(curl, CURLOPT_HTTPHEADER, list.get());
-  curl_easy_setopt(curl, CURLOPT_POSTFIELDS, sent.data());
-  curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(sent.size()));
+  curl_easy_setopt(curl, CURLOPT_POSTFIELDS, packed.data());
+  curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(packed.size()));
   curl_easy_setopt(curl, CURLOPT_WRITEDATA, &answer);
   curl_easy_setopt(curl, CURLOPT_XFERINFODATA, &stop);
   const auto code = curl_easy_perform(curl);
@@ -159,17 +159,15 @@ std::string HttpClient::escaped(std::string_view text) {
 }
 
 std::string gzip(std::string_view plain) {
-  z_stream stream{};
-  constexpr int kGzip = 15 + 16;
-  if (deflateInit2(&stream, 6, Z_DEFLATED, kGzip, 8, Z_DEFAULT_STRATEGY) != Z_OK) throw std::bad_alloc();
-  std::string packed(deflateBound(&stream, plain.size()), '\0');
-  stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(plain.data()));
-  stream.avail_in = static_cast<uInt>(plain.size());
-  stream.next_out = reinterpret_cast<Bytef*>(packed.data());
-  stream.avail_out = static_cast<uInt>(packed.size());
-  deflate(&stream, Z_FINISH);
-  packed.resize(stream.total_out);
-  deflateEnd(&stream);
+  constexpr int kLevel = 6;
+  struct Free {
+    void operator()(libdeflate_compressor* one) const { libdeflate_free_compressor(one); }
+  };
+  const std::unique_ptr<libdeflate_compressor, Free> compressor(libdeflate_alloc_compressor(kLevel));
+  if (!compressor) throw std::bad_alloc();
+  std::string packed(libdeflate_gzip_compress_bound(compressor.get(), plain.size()), '\0');
+  packed.resize(libdeflate_gzip_compress(compressor.get(), plain.data(), plain.size(), packed.data(), packed.size()));
+  packed.shrink_to_fit();
   return packed;
 }
 

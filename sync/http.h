@@ -38,10 +38,12 @@ class HttpClient {
   /// Errors: throws std::runtime_error when libcurl does not start.
   explicit HttpClient(HttpConfig config);
 
-  /// Sends a body to url + `path`, packed when the configuration says so.
+  /// The body as it travels: compressed when the configuration says so. Threads: any.
+  std::string packed(std::string body) const;
+  /// Sends what packed() made to url + `path`.
   /// Errors: permanent for what says that the body will never be taken (400, 413, 422), which a proxy's answer may be,
   /// too; retry for everything else, with what Retry-After says.
-  Taken post(const std::string& path, std::string_view body, const std::vector<std::string>& headers,
+  Taken post(const std::string& path, std::string_view packed, const std::vector<std::string>& headers,
              const std::stop_token& stop);
   const HttpConfig& config() const { return config_; }
   static std::string escaped(std::string_view text);

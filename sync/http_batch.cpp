@@ -42,12 +42,14 @@ class HttpBatchSink final : public Sink {
   HttpBatchSink(HttpBatchConfig config, std::string gateway)
       : config_(std::move(config)), gateway_(std::move(gateway)), client_(config_.http) {}
 
-  Taken send(std::span<const Outgoing> batch, const std::stop_token& stop) override {
-    const bool is_ndjson = config_.form == HttpBatchConfig::Form::ndjson;
-    const auto body = is_ndjson ? documents_of(batch, gateway_) : sensors_of(batch);
+  std::string pack(std::span<const Outgoing> batch) const override {
+    return is_ndjson() ? documents_of(batch, gateway_) : sensors_of(batch);
+  }
+
+  Taken deliver(std::string_view body, std::span<const Outgoing>, const std::stop_token& stop) override {
     if (body.empty()) return {};
     std::vector<std::string> headers{
-        is_ndjson ? "Content-Type: application/x-ndjson" : "Content-Type: application/json",
+        is_ndjson() ? "Content-Type: application/x-ndjson" : "Content-Type: application/json",
         "X-Wattd-Gateway: " + gateway_,
         // The same readings are the same bytes, however often they are sent.
         "Idempotency-Key: " + sha256(body)};
@@ -58,21 +60,24 @@ class HttpBatchSink final : public Sink {
       headers.push_back(fmt::format("X-Wattd-Signature: t={},v1={}", seconds,
                                     signature_of(config_.secret, fmt::format("{}.{}", seconds, body))));
     }
-    return client_.post(config_.path, body, headers, stop);
+    return client_.post(config_.path, client_.packed(std::string(body)), headers, stop);
   }
 
   std::string target() const override { return config_.http.url + config_.path; }
 
  private:
+  bool is_ndjson() const { return config_.form == HttpBatchConfig::Form::ndjson; }
+
   /// The seed's form; readings without the field are left out.
   std::string sensors_of(std::span<const Outgoing> batch) const {
     std::string list;
-    for (const auto& [reading, device] : batch) {
-      const auto* field = reading->find(config_.field);
+    for (const auto& outgoing : batch) {
+      const auto reading = outgoing.reading();
+      const auto* field = reading.find(config_.field);
       if (field == nullptr || !as_number(field->value)) continue;
       list += list.empty() ? "{\"sensor_id\":" : ",{\"sensor_id\":";
-      append_json(list, std::string_view(reading->device_id));
-      fmt::format_to(std::back_inserter(list), ",\"timestamp\":\"{}\",\"value_kwh\":", format_iso8601(reading->at));
+      append_json(list, std::string_view(reading.device_id));
+      fmt::format_to(std::back_inserter(list), ",\"timestamp\":\"{}\",\"value_kwh\":", format_iso8601(reading.at));
       append_json(list, field->value);
       list += '}';
     }

@@ -14,8 +14,12 @@ class InfluxSink final : public Sink {
     if (!config.http.token.empty()) headers_.push_back("Authorization: Token " + config.http.token);
   }
 
-  Taken send(std::span<const Outgoing> batch, const std::stop_token& stop) override {
-    const auto lines = to_lines(batch, lines_);
+  std::string pack(std::span<const Outgoing> batch) const override {
+    auto lines = to_lines(batch, lines_);
+    return lines.empty() ? lines : client_.packed(std::move(lines));
+  }
+
+  Taken deliver(std::string_view lines, std::span<const Outgoing>, const std::stop_token& stop) override {
     if (lines.empty()) return {};
     return client_.post(path_, lines, headers_, stop);
   }

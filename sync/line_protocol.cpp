@@ -39,41 +39,69 @@ void append_text(std::string& line, std::string_view text) {
   line += '"';
 }
 
-/// Appends `name=value`; false when the value has no form that may be sent.
-bool append_field(std::string& line, const Field& field, bool non_numeric, bool first) {
-  const auto number = as_number(field.value);
+/// False when the value has no form that may be sent.
+bool append_value(std::string& line, const storage::Values& values, std::size_t row, bool non_numeric) {
+  if (const auto* reals = std::get_if<std::vector<double>>(&values.content())) [[likely]] {
+    const auto real = (*reals)[row];
+    if (!std::isfinite(real)) return false;
+    append_number(line, real);
+    return true;
+  }
+  const auto value = values[row];
+  const auto number = as_number(value);
   if (number ? !std::isfinite(*number) : !non_numeric) return false;
-  if (!first) line += ',';
-  append_name(line, field.name, ",= ");
-  line += '=';
-  if (const auto* text = std::get_if<std::string>(&field.value)) append_text(line, *text);
-  else if (const auto* whole = std::get_if<std::int64_t>(&field.value))
-    fmt::format_to(std::back_inserter(line), "{}", *whole);
-  else if (const auto* real = std::get_if<double>(&field.value)) fmt::format_to(std::back_inserter(line), "{}", *real);
-  else line += std::get<bool>(field.value) ? "true" : "false";
+  if (const auto* text = std::get_if<std::string>(&value)) append_text(line, *text);
+  else line += to_text(value);
   return true;
 }
+
+/// What the lines of some rows share.
+struct Common {
+  std::string head;               ///< Measurement, tags and the space behind them.
+  std::vector<std::string> keys;  ///< `,name=` for each column.
+
+  Common(const Outgoing& outgoing, const LineOptions& options) {
+    const auto& device = *outgoing.device;
+    append_name(head, options.measurement, ", ");
+    append_tag(head, "device_id", device.device_id);
+    append_tag(head, "device_type", device.device_type);
+    append_tag(head, "enrichment_status", device.enrichment_status);
+    append_tag(head, "gateway", options.gateway);
+    append_tag(head, "location", device.location);
+    append_tag(head, "schema_version", device.schema_version);
+    head += ' ';
+    keys.reserve(outgoing.rows->fields.size());
+    for (const auto& field : outgoing.rows->fields) {
+      auto& key = keys.emplace_back(",");
+      append_name(key, field, ",= ");
+      key += '=';
+    }
+  }
+};
 
 }  // namespace
 
 std::string to_lines(std::span<const Outgoing> batch, const LineOptions& options) {
   std::string lines;
-  for (const auto& [reading, device] : batch) {
+  std::optional<Common> common;
+  const Outgoing* last = nullptr;
+  for (const auto& outgoing : batch) {
+    if (last == nullptr || last->rows != outgoing.rows || last->device != outgoing.device)
+      common.emplace(outgoing, options);
+    last = &outgoing;
     const auto start = lines.size();
-    append_name(lines, options.measurement, ", ");
-    append_tag(lines, "device_id", device->device_id);
-    append_tag(lines, "device_type", device->device_type);
-    append_tag(lines, "enrichment_status", device->enrichment_status);
-    append_tag(lines, "gateway", options.gateway);
-    append_tag(lines, "location", device->location);
-    append_tag(lines, "schema_version", device->schema_version);
-    lines += ' ';
-    bool first = true;
-    for (const auto& field : reading->fields) {
-      if (append_field(lines, field, options.non_numeric, first)) first = false;
+    lines += common->head;
+    const auto values_start = lines.size();
+    const auto& columns = outgoing.rows->block->columns;
+    for (std::size_t i = 0; i < columns.size(); ++i) {
+      if (!columns[i].has(outgoing.row)) continue;
+      const auto before = lines.size();
+      // The first one needs no comma in front.
+      lines += std::string_view(common->keys[i]).substr(before == values_start ? 1 : 0);
+      if (!append_value(lines, columns[i].values, outgoing.row, options.non_numeric)) lines.resize(before);
     }
-    if (first) lines.resize(start);
-    else fmt::format_to(std::back_inserter(lines), " {}\n", to_unix_us(reading->at));
+    if (lines.size() == values_start) lines.resize(start);
+    else fmt::format_to(std::back_inserter(lines), " {}\n", to_unix_us(outgoing.at()));
   }
   return lines;
 }

@@ -28,13 +28,14 @@ class MqttSink final : public Sink {
         topic_(filled(config_.topic, "{gateway}", gateway_)),
         writer_(config_.broker, id) {}
 
-  Taken send(std::span<const Outgoing> batch, const std::stop_token& stop) override {
+  std::string pack(std::span<const Outgoing>) const override { return {}; }
+  Taken deliver(std::string_view, std::span<const Outgoing> batch, const std::stop_token& stop) override {
     for (; !batch.empty(); batch = batch.subspan(std::min(kAtOnce, batch.size()))) {
       if (stop.stop_requested()) return fail(ErrorKind::retry, "stopping");
       if (!writer_.is_connected()) return fail(ErrorKind::retry, target() + ": not connected");
       std::vector<drivers::mqtt::Writer::Text> messages;
       for (const auto& outgoing : batch.first(std::min(kAtOnce, batch.size())))
-        messages.push_back({filled(topic_, "{device}", outgoing.reading->device_id), to_json(*outgoing.reading)});
+        messages.push_back({filled(topic_, "{device}", outgoing.device_id()), to_json(outgoing.reading())});
       for (const auto& problem : writer_.publish_acknowledged(messages, config_.timeout)) {
         if (!problem.empty()) return fail(ErrorKind::retry, fmt::format("{}: {}", target(), problem));
       }

@@ -26,10 +26,10 @@ void append_text(std::string& row, std::string_view text) {
   }
 }
 
-void append_number(std::string& row, double number) {
+void append_double(std::string& row, double number) {
   if (std::isnan(number)) row += "NaN";
   else if (std::isinf(number)) row += number > 0 ? "Infinity" : "-Infinity";
-  else fmt::format_to(std::back_inserter(row), "{}", number);
+  else append_number(row, number);
 }
 
 /// Number, text and truth: two of them are null.
@@ -37,7 +37,7 @@ void append_value(std::string& row, const Value& value) {
   if (const auto* flag = std::get_if<bool>(&value)) {
     row += *flag ? "\\N\t\\N\tt" : "\\N\t\\N\tf";
   } else if (const auto number = as_number(value)) {
-    append_number(row, *number);
+    append_double(row, *number);
     row += "\t\\N\t\\N";
   } else if (const auto* text = std::get_if<std::string>(&value)) {
     row += "\\N\t";
@@ -45,9 +45,6 @@ void append_value(std::string& row, const Value& value) {
     row += "\t\\N";
   }
 }
-
-/// 2026-02-07 11:26:00.000001+00, as PostgreSQL reads it.
-void append_stamp(std::string& row, Timestamp at) { row += format_iso8601(at); }
 
 std::string quoted(std::string_view name) {
   std::string text = "\"";
@@ -63,7 +60,8 @@ class PostgresSink final : public Sink {
         connection_(config_.url, config_.password, config_.timeout),
         schema_(quoted(config_.schema)) {}
 
-  Taken send(std::span<const Outgoing> batch, const std::stop_token& stop) override {
+  std::string pack(std::span<const Outgoing> batch) const override { return rows_of(batch); }
+  Taken deliver(std::string_view rows, std::span<const Outgoing> batch, const std::stop_token& stop) override {
     bool is_new = false;
     if (auto opened = connection_.open(stop, is_new); !opened) return opened;
     if (is_new) {
@@ -72,7 +70,7 @@ class PostgresSink final : public Sink {
         return ready;
       }
     }
-    auto taken = write(batch);
+    auto taken = write(rows, batch);
     if (taken) return taken;
     if (taken.error().kind == ErrorKind::permanent) {
       if (auto back = connection_.execute("ROLLBACK"); !back) return back;
@@ -125,28 +123,30 @@ class PostgresSink final : public Sink {
         "SELECT create_hypertable('{}.telemetry', 'ts', if_not_exists => true, migrate_data => true)", schema_));
   }
 
-  Taken write(std::span<const Outgoing> batch) {
+  Taken write(std::string_view rows, std::span<const Outgoing> batch) {
     if (auto begun = connection_.execute("BEGIN"); !begun) return begun;
-    if (auto copied = connection_.copy(
-            "COPY incoming (device_id, field, ts, value, text_value, flag, quality) FROM STDIN", rows_of(batch));
+    if (auto copied =
+            connection_.copy("COPY incoming (device_id, field, ts, value, text_value, flag, quality) FROM STDIN", rows);
         !copied)
       return copied;
     if (auto copied = connection_.copy("COPY incoming_devices FROM STDIN", devices_of(batch)); !copied) return copied;
     return connection_.execute(upsert());
   }
 
-  std::string rows_of(std::span<const Outgoing> batch) const {
+  static std::string rows_of(std::span<const Outgoing> batch) {
     std::string rows;
-    for (const auto& [reading, device] : batch) {
-      for (const auto& field : reading->fields) {
-        append_text(rows, reading->device_id);
+    for (const auto& outgoing : batch) {
+      const auto reading = outgoing.reading();
+      const auto stamp = format_iso8601(reading.at);
+      for (const auto& field : reading.fields) {
+        append_text(rows, reading.device_id);
         rows += '\t';
         append_text(rows, field.name);
         rows += '\t';
-        append_stamp(rows, reading->at);
+        rows += stamp;
         rows += '\t';
         append_value(rows, field.value);
-        fmt::format_to(std::back_inserter(rows), "\t{}\n", static_cast<unsigned>(reading->quality));
+        fmt::format_to(std::back_inserter(rows), "\t{}\n", static_cast<unsigned>(reading.quality));
       }
     }
     return rows;

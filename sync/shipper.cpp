@@ -55,10 +55,10 @@ Shipper::Shipper(SinkConfig config, storage::Cursor cursor, std::unique_ptr<Sour
   // What was sent but not settled before the restart is sent again.
   auto settled = cursor.settled;
   for (const auto& [from, to] : cursor.done) {
-    if (from > settled) late_.push_back({.settled = settled, .end = from, .read = {.seq = settled}});
+    if (from > settled) late_.push_back({.settled = {.seq = settled}, .end = from, .read = {.seq = settled}});
     settled = std::max(settled, to);
   }
-  live_ = {.settled = settled, .read = {.seq = settled}};
+  live_ = {.settled = {.seq = settled}, .read = {.seq = settled}};
   if (config_.start_delay > 0s) {
     std::uniform_int_distribution<std::int64_t> any(0, std::chrono::milliseconds{config_.start_delay}.count());
     begins_at_ = clock_.monotonic() + std::chrono::milliseconds{any(jitter_)};
@@ -110,38 +110,82 @@ Instant Shipper::step(Instant now) {
 
 /// Sends the next batch of a lane. False when there is none.
 std::expected<bool, NotTaken> Shipper::send_next(Lane& lane, Instant now) {
-  const auto batch = source_->batch_after(lane.read, batch_, lane.end);
-  if (!batch) return std::unexpected(batch.error());
-  if (batch->end == lane.read) {
+  const auto ready = next_of(lane);
+  if (!ready) return std::unexpected(ready.error());
+  const auto& batch = ready->batch;
+  if (batch.end == lane.read) {
     lane.end = std::min(lane.end, lane.read.seq);  // there is no more of it
     if (&lane == &live_) lane.end = UINT64_MAX;
     return false;
   }
-  if (&lane == &live_ && fall_behind(*batch)) return true;
-  if (auto sent = send(batch->readings); !sent) return std::unexpected(sent.error());
+  if (&lane == &live_ && fall_behind(batch)) return true;
+  // Where there is more, it is read and encoded while the store is busy with this.
+  std::future<Result<Ready>> next;
+  if (ready->readings.size() >= batch_) {
+    const Wanted wanted{.from = batch.end, .end = lane.end, .most = batch_};
+    next = std::async(std::launch::async, [this, wanted] { return make_ready(wanted); });
+  }
+  auto sent = send(*ready);
+  if (next.valid()) {
+    if (auto made = next.get(); made && sent) ahead_ = std::move(*made);
+  }
+  if (!sent) return std::unexpected(sent.error());
   if (&lane != &live_ && config_.backfill_rate > 0)
-    late_at_ = now + std::chrono::nanoseconds{1'000'000'000 * batch->readings.size() / config_.backfill_rate};
-  after_success(lane, batch->end, clock_.monotonic());
+    late_at_ = now + std::chrono::nanoseconds{1'000'000'000 * ready->readings.size() / config_.backfill_rate};
+  after_success(lane, batch.end, clock_.monotonic());
   return true;
+}
+
+Result<Shipper::Ready> Shipper::next_of(const Lane& lane) {
+  const Wanted wanted{.from = lane.read, .end = lane.end, .most = batch_};
+  if (ahead_ && ahead_->wanted == wanted) {
+    auto ready = std::move(*ahead_);
+    ahead_.reset();
+    return ready;
+  }
+  return make_ready(wanted);
+}
+
+Result<Shipper::Ready> Shipper::make_ready(const Wanted& wanted) const {
+  auto batch = source_->batch_after(wanted.from, wanted.most, wanted.end);
+  if (!batch) return std::unexpected(batch.error());
+  Ready ready{.wanted = wanted, .batch = std::move(*batch)};
+  ready.readings.reserve(ready.batch.size());
+  for (const auto& rows : ready.batch.parts) {
+    std::optional<std::uint32_t> known;
+    for (std::size_t row = 0; row < rows.size(); ++row) {
+      if (const auto version = rows.block->versions[row]; known != version) {
+        auto found = source_->device_version(rows.device_id, version);
+        if (!found) return std::unexpected(found.error());
+        ready.versions.push_back(std::move(*found));
+        known = version;
+      }
+      ready.readings.push_back({&rows, row, &ready.versions.back()});
+    }
+  }
+  if (!ready.readings.empty()) ready.parcel = sink_->pack(ready.readings);
+  return ready;
 }
 
 /// Whether what comes next is late, and there is newer: then it becomes a lane of its own.
 bool Shipper::fall_behind(const storage::Batch& batch) {
-  if (batch.readings.empty() || clock_.now() - batch.readings.back().received < kLate) return false;
+  if (batch.parts.empty()) return false;
+  const auto& last_rows = batch.parts.back();
+  if (clock_.now() - last_rows.received(last_rows.size() - 1) < kLate) return false;
   const auto last = source_->last();
   if (!last || *last <= batch.end.seq) return false;
-  const bool goes_on = !late_.empty() && late_.back().end == live_.settled && live_.unsettled.empty();
+  const bool goes_on = !late_.empty() && late_.back().end == live_.settled.seq && live_.unsettled.empty();
   if (goes_on) {
     // Upstream is still away: it is one lane, however long that takes.
     late_.back().end = *last;
-    live_ = {.settled = *last, .read = {.seq = *last}};
+    live_ = {.settled = {.seq = *last}, .read = {.seq = *last}};
     return true;
   }
   live_.end = *last;
   late_.push_back(std::move(live_));
-  live_ = {.settled = *last, .read = {.seq = *last}};
+  live_ = {.settled = {.seq = *last}, .read = {.seq = *last}};
   log::notice(fmt::format("{}: what is late goes beside live readings: {} segments", config_.id,
-                          late_.back().end - late_.back().settled),
+                          late_.back().end - late_.back().settled.seq),
               {{"SINK", config_.id}});
   save();
   return true;
@@ -154,9 +198,10 @@ Shipper::Lane* Shipper::late_lane() {
     for (auto lane = late_.rbegin(); lane != late_.rend(); ++lane) {
       if (lane->is_sent()) continue;
       const auto middle = lane->end - std::min(lane->end - lane->read.seq, kPiece);
-      if (lane->unsettled.empty() && lane->read.seq == lane->settled && middle > lane->settled) {
+      if (lane->unsettled.empty() && lane->read == lane->settled && middle > lane->settled.seq) {
         const auto end = std::exchange(lane->end, middle);
-        const auto place = late_.insert(lane.base(), Lane{.settled = middle, .end = end, .read = {.seq = middle}});
+        const auto place =
+            late_.insert(lane.base(), Lane{.settled = {.seq = middle}, .end = end, .read = {.seq = middle}});
         return &*place;
       }
       return &*lane;
@@ -185,10 +230,10 @@ Instant Shipper::first_settles() const {
 
 storage::Cursor Shipper::cursor() const {
   storage::Cursor cursor{.sink_id = config_.id,
-                         .settled = late_.empty() ? live_.settled : late_.front().settled,
-                         .sent = late_.empty() ? live_.read.seq : late_.front().settled};
+                         .settled = late_.empty() ? live_.settled.seq : late_.front().settled.seq,
+                         .sent = late_.empty() ? live_.read.seq : late_.front().settled.seq};
   for (std::size_t i = 0; i < late_.size(); ++i) {
-    const auto next = i + 1 < late_.size() ? late_[i + 1].settled : live_.settled;
+    const auto next = i + 1 < late_.size() ? late_[i + 1].settled.seq : live_.settled.seq;
     if (late_[i].end < next) cursor.done.push_back({late_[i].end, next});
   }
   return cursor;
@@ -202,50 +247,28 @@ void Shipper::save() {
   for (const auto& lane : late_) status_.backfill_segments += lane.end - std::min(lane.end, lane.read.seq);
 }
 
-Taken Shipper::send(std::span<const Reading> readings) {
-  std::vector<storage::DeviceVersion> versions;
-  versions.reserve(readings.size());  // Outgoing points into it
-  std::vector<Outgoing> outgoing;
-  outgoing.reserve(readings.size());
-  for (const auto& reading : readings) {
-    const bool same = !outgoing.empty() && outgoing.back().reading->device_id == reading.device_id &&
-                      outgoing.back().reading->device_version == reading.device_version;
-    if (!same) {
-      auto version = source_->device_version(reading.device_id, reading.device_version);
-      if (!version) return std::unexpected(version.error());
-      versions.push_back(std::move(*version));
-    }
-    outgoing.push_back({&reading, &versions.back()});
-  }
-  return send_all(outgoing);
-}
-
-Taken Shipper::send_all(std::span<const Outgoing> batch) {
+Taken Shipper::send(const Ready& ready) {
   refused_.clear();
   taken_ = false;
-  // A segment may hold more than a slow link carries at once.
-  for (auto rest = batch; !rest.empty();) {
-    const auto count = std::min(batch_, rest.size());
-    if (auto sent = send_or_bisect(rest.first(count), batch); !sent) return sent;
-    rest = rest.subspan(count);
-  }
+  if (auto sent = send_or_bisect(ready.readings, ready); !sent) return sent;
   if (taken_) refused_in_row_ = 0;
   else if ((refused_in_row_ += refused_.size()) > kRefusesEverything) return refuses_everything();
-  for (const auto& [outgoing, why] : refused_) set_aside(*outgoing.reading, why);
+  for (const auto& [outgoing, why] : refused_) set_aside(outgoing, why);
   return {};
 }
 
-Taken Shipper::send_or_bisect(std::span<const Outgoing> part, std::span<const Outgoing> batch) {
+Taken Shipper::send_or_bisect(std::span<const Outgoing> part, const Ready& ready) {
   if (part.empty()) return {};
   if (stop_.stop_requested()) return fail(ErrorKind::retry, "stopping");
   const auto began = clock_.monotonic();
-  auto sent = sink_->send(part, stop_);
+  const bool is_whole = part.size() == ready.readings.size();
+  auto sent = sink_->deliver(is_whole ? ready.parcel : sink_->pack(part), part, stop_);
   adapt(part.size(), clock_.monotonic() - began);
   if (sent) {
     taken_ = true;
     const std::scoped_lock lock(mutex_);
     status_.sent_readings += part.size();
-    for (const auto& outgoing : part) status_.sent_samples += numeric_samples(*outgoing.reading);
+    for (const auto& outgoing : part) status_.sent_samples += outgoing.rows->numeric_samples(outgoing.row);
     return {};
   }
   if (sent.error().is_too_large) batch_ = std::clamp(part.size() / 2, std::size_t{1}, batch_);
@@ -254,13 +277,14 @@ Taken Shipper::send_or_bisect(std::span<const Outgoing> part, std::span<const Ou
     refused_.emplace_back(part[0], sent.error().message);
     // One after the other and none taken: before the rest is tried singly, too, the last one has to tell.
     if (taken_ || refused_.size() != kRefusesEverything) return {};
-    if (const auto last = sink_->send(batch.last(1), stop_); !last) return refuses_everything();
+    const auto last = std::span(ready.readings).last(1);
+    if (!sink_->deliver(sink_->pack(last), last, stop_)) return refuses_everything();
     taken_ = true;
     return {};
   }
   const auto half = part.size() / 2;
-  if (auto first = send_or_bisect(part.first(half), batch); !first) return first;
-  return send_or_bisect(part.subspan(half), batch);
+  if (auto first = send_or_bisect(part.first(half), ready); !first) return first;
+  return send_or_bisect(part.subspan(half), ready);
 }
 
 /// Requests are as large as the link answers quickly to.
@@ -275,8 +299,9 @@ Taken Shipper::refuses_everything() const {
               fmt::format("it refuses everything, so nothing is thrown away: {}", refused_.back().second));
 }
 
-void Shipper::set_aside(const Reading& reading, const std::string& why) {
+void Shipper::set_aside(const Outgoing& outgoing, const std::string& why) {
   if (set_aside_.size() >= kRemembered) set_aside_.clear();
+  const auto reading = outgoing.reading();
   if (!set_aside_.emplace(reading.device_id, reading.at).second) return;
   log::warning(fmt::format("{}: a reading of {} was refused for good: {}", config_.id, reading.device_id, why),
                {{"SINK", config_.id}});
@@ -289,14 +314,14 @@ void Shipper::settle(Instant now) {
   bool any = false;
   const auto settle_lane = [&](Lane& lane) {
     while (!lane.unsettled.empty() && now - lane.unsettled.front().at >= config_.settle) {
-      lane.settled = lane.unsettled.front().seq;
+      lane.settled = lane.unsettled.front().end;
       lane.unsettled.pop_front();
       any = true;
     }
   };
   settle_lane(live_);
   for (auto& lane : late_) settle_lane(lane);
-  any = std::erase_if(late_, [](const Lane& lane) { return lane.settled >= lane.end; }) > 0 || any;
+  any = std::erase_if(late_, [](const Lane& lane) { return lane.settled.seq >= lane.end; }) > 0 || any;
   if (!any) return;
   barren_ = 0;
   if (window_ < SIZE_MAX / 2) window_ *= 2;
@@ -308,7 +333,7 @@ Instant Shipper::after_failure(const NotTaken& problem, Instant now) {
   // often than that takes, fewer are left open, down to one: it settles while nothing has to be sent.
   if (unsettled() > 0 && ++barren_ >= kBarren) window_ = std::max(unsettled() / 2, std::size_t{1});
   const auto begin_again = [](Lane& lane) {
-    lane.read = {.seq = lane.settled};
+    lane.read = lane.settled;
     lane.unsettled.clear();
   };
   begin_again(live_);
@@ -332,7 +357,7 @@ void Shipper::after_success(Lane& lane, const storage::Position& end, Instant no
   if (failures_in_row_ > 0) log::notice(fmt::format("{}: sending again", config_.id), {{"SINK", config_.id}});
   failures_in_row_ = 0;
   lane.read = end;
-  lane.unsettled.push_back({std::min(end.seq, lane.end), now});
+  lane.unsettled.push_back({end.seq < lane.end ? end : storage::Position{.seq = lane.end}, now});
   const std::scoped_lock lock(mutex_);
   status_.cursor = cursor();
   status_.backfill_segments = 0;

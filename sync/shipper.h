@@ -3,6 +3,7 @@
 #include <condition_variable>
 #include <deque>
 #include <functional>
+#include <future>
 #include <memory>
 #include <mutex>
 #include <random>
@@ -32,7 +33,7 @@ class Ledger {
   virtual void set_aside(DeadLetter letter) = 0;
 };
 
-/// What there is to ship; the storage room's Reader in life.
+/// What there is to ship; the storage room's Reader in life. Threads: one at a time.
 class Source {
  public:
   virtual ~Source() = default;
@@ -76,23 +77,39 @@ class Shipper {
 
  private:
   struct Sent {
-    std::uint64_t seq;
+    storage::Position end;
     Instant at;
   };
   /// Segments to send, in order.
   struct Lane {
-    std::uint64_t settled = 0;
+    storage::Position settled = {};  ///< After a failure it goes on from here; a restart knows the segment alone.
     std::uint64_t end = UINT64_MAX;
     storage::Position read = {};  ///< Where the next batch begins.
     std::deque<Sent> unsettled = {};
     bool is_sent() const { return read.seq >= end; }
   };
+  /// What to read, and as how much.
+  struct Wanted {
+    storage::Position from;
+    std::uint64_t end = 0;
+    std::size_t most = 0;
+    bool operator==(const Wanted&) const = default;
+  };
+  /// A batch that is ready to be handed over.
+  struct Ready {
+    Wanted wanted;
+    storage::Batch batch = {};
+    std::deque<storage::DeviceVersion> versions = {};
+    std::vector<Outgoing> readings = {};  ///< Point into the two above.
+    std::string parcel = {};
+  };
 
-  Taken send(std::span<const Reading> readings);
-  Taken send_all(std::span<const Outgoing> batch);
-  Taken send_or_bisect(std::span<const Outgoing> part, std::span<const Outgoing> batch);
+  Result<Ready> make_ready(const Wanted& wanted) const;
+  Result<Ready> next_of(const Lane& lane);
+  Taken send(const Ready& ready);
+  Taken send_or_bisect(std::span<const Outgoing> part, const Ready& ready);
   Taken refuses_everything() const;
-  void set_aside(const Reading& reading, const std::string& why);
+  void set_aside(const Outgoing& outgoing, const std::string& why);
   void adapt(std::size_t sent, Instant::duration took);
   void settle(Instant now);
   bool fall_behind(const storage::Batch& batch);
@@ -111,7 +128,8 @@ class Shipper {
   Ledger& ledger_;
   const Clock& clock_;
   Lane live_;
-  std::vector<Lane> late_;  ///< In order; what lies between them, and up to the live one, is settled.
+  std::optional<Ready> ahead_;  ///< Made ready while the one before was handed over.
+  std::vector<Lane> late_;      ///< In order; what lies between them, and up to the live one, is settled.
   Instant begins_at_{};
   Instant late_at_{};              ///< When the next late batch may go, by the limit of their rate.
   std::size_t batch_;              ///< Readings in the next request: fewer than configured while answers are slow.

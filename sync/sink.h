@@ -7,15 +7,21 @@
 #include <utility>
 #include <vector>
 
-#include "storage/reader.h"
+#include "storage/batch.h"
 #include "telemetry/error.h"
 
 namespace wattd::sync {
 
-/// A reading beside what its device's record said when it came.
+/// A reading on its way, beside what its device's record said when it came.
 struct Outgoing {
-  const Reading* reading;
+  const storage::Rows* rows;
+  std::size_t row;  ///< Of the block.
   const storage::DeviceVersion* device;
+
+  const std::string& device_id() const { return rows->device_id; }
+  Timestamp at() const { return from_unix_us(rows->block->at_us[row]); }
+  Quality quality() const { return rows->block->quality(row); }
+  Reading reading() const { return rows->reading(row); }
 };
 
 /// Why readings were not taken, and what would help.
@@ -29,13 +35,16 @@ using Taken = std::expected<void, NotTaken>;
 
 /// Somewhere readings go. At least once: after a crash the same readings may be sent again under the same
 /// key (gateway, device, field, timestamp), and the far side counts them once. docs/sync.md says for each kind how.
-/// Threads: its Shipper's thread only.
 class Sink {
  public:
   virtual ~Sink() = default;
+  /// The bytes in which these readings travel, as far as they can be made ready before their turn.
+  /// Threads: any, beside each other and deliver().
+  virtual std::string pack(std::span<const Outgoing> batch) const = 0;
+  /// Hands over what pack() made of the batch. A request is given up as soon as `stop` is asked for.
   /// Errors: retry: nothing is lost, send the same again later (wrong credentials are this, too);
-  /// permanent: the far side will never take these readings. A request is given up as soon as `stop` is asked for.
-  virtual Taken send(std::span<const Outgoing> batch, const std::stop_token& stop) = 0;
+  /// permanent: the far side will never take these readings. Threads: its Shipper's only.
+  virtual Taken deliver(std::string_view parcel, std::span<const Outgoing> batch, const std::stop_token& stop) = 0;
   /// Where it goes, for people.
   virtual std::string target() const = 0;
 };

@@ -31,7 +31,8 @@ void append_json(std::string& out, const Value& value) {
     out += "null";
     return;
   }
-  out += to_text(value);
+  if (real != nullptr) append_number(out, *real);
+  else out += to_text(value);
 }
 
 std::string to_json(const Reading& reading, std::string_view members) {

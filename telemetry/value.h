@@ -14,6 +14,8 @@ using Value = std::variant<double, std::int64_t, bool, std::string>;
 std::optional<double> as_number(const Value& value);
 inline bool is_number(const Value& value) { return value.index() < 2; }
 
+/// Appends the shortest decimal that reads back as the same number.
+void append_number(std::string& out, double number);
 /// The shortest text that reads back as the same value; texts come without quotes.
 std::string to_text(const Value& value);
 

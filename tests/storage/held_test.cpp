@@ -7,6 +7,7 @@
 
 #include "storage/reader.h"
 #include "storage/store.h"
+#include "tests/storage/readings_of.h"
 
 namespace wattd::storage {
 namespace {
@@ -48,7 +49,7 @@ struct HeldTest : testing::Test {
     }
   }
   std::vector<Sample> all() { return *Reader(store->path()).range({"D1", "power"}, kAlways, 10'000); }
-  std::vector<Reading> for_sinks() { return Reader(store->path()).batch_after({}, 10'000)->readings; }
+  std::vector<Reading> for_sinks() { return readings_of(*Reader(store->path()).batch_after({}, 10'000)); }
 
   std::string directory =
       (std::filesystem::temp_directory_path() / ("wattd-held-" + std::to_string(getpid()))).string();

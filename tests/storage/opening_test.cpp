@@ -105,7 +105,7 @@ TEST_F(OpeningTest, takes_over_a_database_of_the_first_schema) {
   EXPECT_EQ(store->usage().segments, 1);
   const auto first = from_unix_us(1'000'000);
   ASSERT_EQ(range(first, first + 1s).size(), 1u);
-  EXPECT_EQ(Reader(path).batch_after({.seq = 6}, 10)->readings.size(), 1u);
+  EXPECT_EQ(Reader(path).batch_after({.seq = 6}, 10)->size(), 1u);
   EXPECT_EQ(commit({reading(kNoon, 1)}), 8u) << "numbers go on";
   settle(kNoon + 2h);
   EXPECT_EQ(store->usage().segments, 0) << "old segments are compacted, too";

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <set>
 
+#include "tests/storage/readings_of.h"
 #include "tests/storage/store_fixture.h"
 
 namespace wattd::storage {
@@ -60,24 +61,28 @@ TEST_F(StoreTest, overwrites_the_oldest_when_the_ring_is_full_and_finds_it_in_th
 
 TEST_F(StoreTest, gives_a_sink_from_the_chunks_what_the_ring_has_overwritten) {
   store->set_sinks({"vm"});
-  for (int i = 0; i < 3000; ++i) {
+  for (int i = 0; i < 3600; ++i) {
     Group group;
     if (i == 0) group.devices = {{.id = "D1", .name = "D1", .version = 1}, {.id = "D2", .name = "D2", .version = 1}};
-    group.readings.push_back(wide(kNoon + i * 1s, i));
-    group.readings.push_back(reading(kNoon + i * 1s, i, "D2"));
+    group.readings.push_back(wide(kNoon + i * 1min, i));
+    if (i < 2000) group.readings.push_back(reading(kNoon + i * 1min, i, "D2"));
     ASSERT_TRUE(store->commit(group));
+    if (i % 500 == 0) settle(kNoon + i * 1min);  // several rounds that reach into the ring
   }
   Reader reader(store->path());
-  std::set<std::pair<std::string, Timestamp>> keys;
-  for (Position position;;) {
-    const auto batch = reader.batch_after(position, 100);
-    ASSERT_TRUE(batch);
-    if (batch->end == position) break;
-    EXPECT_GE(batch->end.seq, position.seq);
-    for (const auto& one : batch->readings) keys.emplace(one.device_id, one.at);
-    position = batch->end;
+  for (const std::size_t most : {7, 100, 333, 5000}) {
+    std::set<std::pair<std::string, Timestamp>> keys;
+    for (Position position;;) {
+      const auto batch = reader.batch_after(position, most);
+      ASSERT_TRUE(batch);
+      if (batch->end == position) break;
+      EXPECT_GE(batch->end.seq, position.seq);
+      EXPECT_LE(batch->size(), most) << "pieces of chunks, too";
+      for (const auto& one : readings_of(*batch)) keys.emplace(one.device_id, one.at);
+      position = batch->end;
+    }
+    EXPECT_EQ(keys.size(), 5600u) << "every reading, though most segments are gone, " << most << " at once";
   }
-  EXPECT_EQ(keys.size(), 6000u) << "every reading, though most segments are gone";
 }
 
 TEST_F(StoreTest, a_burst_of_one_device_leaves_the_next_groups_with_it) {
@@ -113,8 +118,8 @@ TEST_F(StoreTest, a_device_that_is_missing_keeps_no_other_from_a_sink) {
   }
   const auto batch = Reader(path).batch_after({}, 10);
   ASSERT_TRUE(batch) << batch.error().message;
-  ASSERT_EQ(batch->readings.size(), 1u);
-  EXPECT_EQ(batch->readings[0].device_id, "D1");
+  ASSERT_EQ(batch->size(), 1u);
+  EXPECT_EQ(readings_of(*batch)[0].device_id, "D1");
   open();
 }
 
@@ -221,13 +226,44 @@ TEST_F(StoreTest, hands_a_sink_whole_segments_after_its_cursor) {
   Reader reader(store->path());
   auto batch = reader.batch_after({}, 1);
   EXPECT_EQ(batch->end.seq, first);
-  EXPECT_EQ(batch->readings.size(), 1u);
+  EXPECT_EQ(batch->size(), 1u);
   batch = reader.batch_after(batch->end, 1000);
   EXPECT_EQ(batch->end.seq, second);
-  EXPECT_EQ(batch->readings.size(), 2u);
-  EXPECT_EQ(batch->readings[0].device_version, 1u);
+  EXPECT_EQ(batch->size(), 2u);
+  EXPECT_EQ(readings_of(*batch)[0].device_version, 1u);
   EXPECT_EQ(reader.batch_after(batch->end, 1000)->end, batch->end);
   EXPECT_EQ(reader.device_version("D1", 1)->device_type, "bulb");
+}
+
+TEST_F(StoreTest, hands_a_sink_a_large_segment_in_pieces) {
+  Group group;
+  for (int i = 0; i < 25; ++i) {
+    group.readings.push_back(reading(kNoon + i * 1s, i));
+    group.readings.push_back(reading(kNoon + i * 1s, i, "D2"));
+  }
+  const auto first = commit(group.readings);
+  const Position before{.seq = first - 1};
+  const auto second = commit({reading(kNoon + 1min, 1)});
+  Reader reader(store->path());
+  const auto pieces = [&](Reader& from, Position position) {
+    std::vector<std::size_t> sizes;
+    while (true) {
+      const auto batch = from.batch_after(position, 20);
+      if (batch->end == position) return sizes;
+      sizes.push_back(batch->size());
+      position = batch->end;
+    }
+  };
+  EXPECT_EQ(pieces(reader, {}), (std::vector<std::size_t>{20, 20, 11})) << "the rest goes with the next segment";
+  EXPECT_EQ(reader.batch_after(before, 20, first)->end, (Position{.seq = first - 1, .row = 20}));
+  EXPECT_EQ(reader.batch_after({.seq = first - 1, .row = 40}, 20, first)->end, Position{.seq = first});
+  Reader another(store->path());
+  EXPECT_EQ(pieces(another, {.seq = first - 1, .row = 45}), (std::vector<std::size_t>{6}))
+      << "what was opened elsewhere";
+  EXPECT_EQ(another.batch_after({.seq = first}, 20)->end, Position{.seq = second});
+  EXPECT_EQ(pieces(another, {.seq = first - 1, .round = second + 5, .chunk = 7, .row = 45}),
+            (std::vector<std::size_t>{20, 20, 11}))
+      << "rows of a chunk that was left for the ring";
 }
 
 TEST_F(StoreTest, keeps_dead_letters_verbatim_and_within_their_bound) {

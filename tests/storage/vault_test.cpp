@@ -134,7 +134,7 @@ struct SealedTest : testing::Test {
     text += to_text(reader.latest("D1")->back().sample.value) + " ";
     const auto letters = *reader.dead_letters(9, INT64_MAX);
     for (const auto& letter : letters) text += letter.letter.message.payload + letter.letter.detail;
-    text += " " + std::to_string(reader.batch_after({}, 9999)->readings.size());
+    text += " " + std::to_string(reader.batch_after({}, 9999)->size());
     return text;
   }
   bool shows(std::string_view secret) {

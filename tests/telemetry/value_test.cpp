@@ -1,5 +1,6 @@
 #include "telemetry/value.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <rapidcheck.h>
 
@@ -26,6 +27,35 @@ TEST(ShortestDouble, reads_back_as_the_same_float) {
     const auto value = std::bit_cast<float>(bits);
     if (!std::isfinite(value)) return;
     RC_ASSERT(static_cast<float>(shortest_double(value)) == value);
+  }));
+}
+
+std::string decimal(double number) {
+  std::string text;
+  append_number(text, number);
+  return text;
+}
+
+TEST(AppendNumber, writes_the_shortest_decimal) {
+  EXPECT_EQ(decimal(230.5), "230.5");
+  EXPECT_EQ(decimal(-0.05), "-0.05");
+  EXPECT_EQ(decimal(0.0001), "0.0001");
+  EXPECT_EQ(decimal(-3), "-3");
+  EXPECT_EQ(decimal(0), "0");
+  EXPECT_EQ(decimal(-0.0), "-0");
+  EXPECT_EQ(decimal(0.1 + 0.2), "0.30000000000000004");
+  EXPECT_EQ(decimal(99'999'999'999.9999), "99999999999.9999");
+  EXPECT_EQ(decimal(1e300), "1e+300");
+  EXPECT_EQ(decimal(INFINITY), "inf");
+}
+
+TEST(AppendNumber, writes_what_the_general_way_writes) {
+  EXPECT_TRUE(rc::check([](std::int64_t digits, std::uint64_t bits) {
+    const auto scale = std::pow(10, *rc::gen::inRange(0, 7));
+    for (const auto number : {static_cast<double>(digits % 1'000'000'000'000) / scale, std::bit_cast<double>(bits)}) {
+      if (std::isnan(number)) continue;
+      RC_ASSERT(decimal(number) == fmt::format("{}", number));
+    }
   }));
 }
 
