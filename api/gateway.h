@@ -7,7 +7,7 @@
 #include "drivers/modbus/trace.h"
 #include "notify/courier.h"
 #include "storage/store.h"
-#include "sync/shipper.h"
+#include "sync/status.h"
 #include "telemetry/clock.h"
 
 namespace wattd::api {
@@ -52,7 +52,7 @@ struct Overview {
   std::vector<ConnectionStatus> connections;
   std::vector<BusStatus> buses;
   std::vector<ChipStatus> chips;
-  std::vector<sync::ShipperStatus> sinks;
+  std::vector<sync::SinkStatus> sinks;
   std::vector<notify::ChannelStatus> channels;
   std::vector<std::string> missing;  ///< What is not configured yet, each with how to add it.
 };
@@ -73,6 +73,11 @@ class Gateway {
   /// Whether somebody hears of a rule's alerts: what is amiss with its channels, which need not be there yet.
   /// Errors: permanent for a recipient that its channel cannot reach.
   virtual Result<std::vector<std::string>> check_channels(const Rule& rule) const = 0;
+  /// Lets a sink send nothing, or go on. Errors of these three: permanent for a sink that is not there.
+  virtual Result<void> pause_sink(const std::string& sink, bool paused) const = 0;
+  /// Errors, also: retry while the sink is at another job.
+  virtual Result<void> start_job(const std::string& sink, const sync::JobRequest& request) const = 0;
+  virtual Result<void> cancel_job(const std::string& sink) const = 0;
   /// What went over a bus after a frame's number; it is kept from now on, for a while. Errors: permanent for a bus that
   /// is not there.
   virtual Result<BusTrace> trace_bus(const std::string& bus, std::uint64_t after) const = 0;

@@ -7,12 +7,13 @@
 #include "telemetry/version.h"
 
 namespace wattd::api {
-namespace {
 
 Json::Value time_or_null(const std::optional<Timestamp>& at) {
   return at ? Json::Value(format_iso8601(*at)) : Json::Value();
 }
 Json::Value text_or_null(const std::string& text) { return text.empty() ? Json::Value() : Json::Value(text); }
+
+namespace {
 
 Json::Value to_json(const ConnectionStatus& status) {
   Json::Value json;
@@ -47,23 +48,6 @@ Json::Value to_json(const BusStatus& bus) {
     for (const auto& measurand : meter.left_out) one["left_out"].append(measurand);
     json["meters"].append(one);
   }
-  return json;
-}
-
-Json::Value to_json(const sync::ShipperStatus& sink, std::uint64_t last_seq) {
-  Json::Value json;
-  json["id"] = sink.id;
-  json["target"] = sink.target;
-  json["settled_seq"] = Json::UInt64(sink.cursor.settled);
-  json["sent_seq"] = Json::UInt64(sink.cursor.sent);
-  json["behind_segments"] = Json::UInt64(last_seq > sink.cursor.sent ? last_seq - sink.cursor.sent : 0);
-  json["backfill_segments"] = Json::UInt64(sink.backfill_segments);
-  json["sent_readings"] = Json::UInt64(sink.sent_readings);
-  json["sent_samples"] = Json::UInt64(sink.sent_samples);
-  json["refused_readings"] = Json::UInt64(sink.refused_readings);
-  json["failures"] = Json::UInt64(sink.failures);
-  json["last_success"] = time_or_null(sink.last_success);
-  json["last_error"] = text_or_null(sink.last_error);
   return json;
 }
 
@@ -334,7 +318,7 @@ Json::Value to_json(const Overview& overview, const pipeline::Pipeline& pipeline
     one["last_error"] = text_or_null(chip.last_error);
     json["gpio"].append(one);
   }
-  for (const auto& sink : overview.sinks) json["sinks"].append(to_json(sink, overview.usage.last_seq));
+  for (const auto& sink : overview.sinks) json["sinks"].append(to_json(sink, overview.usage.last_seq, now));
   for (const auto& channel : overview.channels) json["channels"].append(to_json(channel));
   for (const auto& missing : overview.missing) json["missing"].append(missing);
   return json;

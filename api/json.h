@@ -18,6 +18,9 @@ std::string envelope(Json::Value data);
 /// The same around a list of which this is a page.
 std::string page_envelope(Json::Value items, std::size_t total, std::size_t page, std::size_t page_size);
 
+Json::Value time_or_null(const std::optional<Timestamp>& at);
+Json::Value text_or_null(const std::string& text);
+
 Json::Value to_json(const pipeline::DeviceActivity& activity);
 Json::Value to_json(const storage::SeriesInfo& series);
 Json::Value to_json(const Value& value);
@@ -30,6 +33,7 @@ Json::Value to_json(const std::vector<MeterTerm>& terms, const std::string& fiel
 Json::Value to_json(const Delivery& delivery);
 Json::Value to_json(const Silence& silence);
 Json::Value to_json(const notify::ChannelStatus& channel);
+Json::Value to_json(const sync::SinkStatus& sink, std::uint64_t last_seq, Timestamp now);
 Json::Value to_json(const AuditEntry& entry);
 Json::Value to_json(const storage::StoredDeadLetter& letter, bool with_payload);
 Json::Value to_json(const Overview& overview, const pipeline::Pipeline& pipeline, Timestamp now);

@@ -114,7 +114,33 @@ void add_sources(std::vector<MetricFamily>& families, const Overview& overview) 
                             MetricType::Gauge, loads));
 }
 
-void add_storage_and_sinks(std::vector<MetricFamily>& families, const Overview& overview) {
+void add_sinks(std::vector<MetricFamily>& families, const Overview& overview, Timestamp now) {
+  std::vector<ClientMetric> samples, refused, failures, behind, waiting, lags, paused;
+  for (const auto& [sink, job] : overview.sinks) {
+    const Labels labels{{"sink", sink.id}};
+    samples.push_back(counter(static_cast<double>(sink.sent_samples), labels));
+    refused.push_back(counter(static_cast<double>(sink.refused_readings), labels));
+    failures.push_back(counter(static_cast<double>(sink.failures), labels));
+    const auto last = overview.usage.last_seq;
+    behind.push_back(gauge(last > sink.cursor.sent ? static_cast<double>(last - sink.cursor.sent) : 0, labels));
+    waiting.push_back(gauge(static_cast<double>(sink.waiting_readings), labels));
+    lags.push_back(gauge(sync::lag(sink, now), labels));
+    paused.push_back(gauge(sink.paused ? 1 : 0, labels));
+  }
+  const auto add = [&](const char* name, const char* help, MetricType type, std::vector<ClientMetric>& metrics) {
+    families.push_back(family(name, help, type, metrics));
+  };
+  add("wattd_sink_samples_total", "Numeric samples a sink answered for.", MetricType::Counter, samples);
+  add("wattd_sink_refused_readings_total", "Readings a sink refused for good.", MetricType::Counter, refused);
+  add("wattd_sink_failures_total", "Requests that failed.", MetricType::Counter, failures);
+  add("wattd_sink_behind_segments", "Segments a sink has not been sent yet.", MetricType::Gauge, behind);
+  add("wattd_sink_waiting_readings", "Readings a sink has not been sent yet, as far as they are in the ring.",
+      MetricType::Gauge, waiting);
+  add("wattd_sink_lag_seconds", "How long the oldest of them has been waiting.", MetricType::Gauge, lags);
+  add("wattd_sink_paused", "1 while a person has paused the sink.", MetricType::Gauge, paused);
+}
+
+void add_storage(std::vector<MetricFamily>& families, const Overview& overview) {
   families.push_back(family("wattd_ring_bytes", "Bytes of the ring's segments.", MetricType::Gauge,
                             {gauge(static_cast<double>(overview.usage.ring_bytes))}));
   const auto gauge_of = [&](const char* name, const char* help, std::int64_t value) {
@@ -140,30 +166,19 @@ void add_storage_and_sinks(std::vector<MetricFamily>& families, const Overview& 
              overview.usage.corrections);
   counter_of("wattd_written_bytes_total", "Bytes this process caused to be written to storage, as the kernel counts.",
              static_cast<std::uint64_t>(std::max<std::int64_t>(storage::written_bytes(), 0)));
-  std::vector<ClientMetric> samples;
-  std::vector<ClientMetric> behind;
-  for (const auto& sink : overview.sinks) {
-    const Labels labels{{"sink", sink.id}};
-    samples.push_back(counter(static_cast<double>(sink.sent_samples), labels));
-    const auto last = overview.usage.last_seq;
-    behind.push_back(gauge(last > sink.cursor.sent ? static_cast<double>(last - sink.cursor.sent) : 0, labels));
-  }
-  families.push_back(
-      family("wattd_sink_samples_total", "Numeric samples a sink answered for.", MetricType::Counter, samples));
-  families.push_back(
-      family("wattd_sink_behind_segments", "Segments a sink has not been sent yet.", MetricType::Gauge, behind));
   families.push_back(family("wattd_build_info", "Always 1.", MetricType::Gauge,
                             {gauge(1, {{"gateway", overview.gateway_id}, {"version", kVersion}})}));
 }
 
 }  // namespace
 
-std::string metrics_text(const Overview& overview, const pipeline::Pipeline& pipeline, Instant now) {
+std::string metrics_text(const Overview& overview, const pipeline::Pipeline& pipeline, const Clock& clock) {
   std::vector<MetricFamily> families;
   add_pipeline(families, pipeline);
-  add_devices(families, pipeline, now);
+  add_devices(families, pipeline, clock.monotonic());
   add_sources(families, overview);
-  add_storage_and_sinks(families, overview);
+  add_storage(families, overview);
+  add_sinks(families, overview, clock.now());
   return prometheus::TextSerializer().Serialize(families);
 }
 

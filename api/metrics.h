@@ -7,6 +7,6 @@
 namespace wattd::api {
 
 /// Everything that is counted, in Prometheus' text format. docs/metrics.md lists the names.
-std::string metrics_text(const Overview& overview, const pipeline::Pipeline& pipeline, Instant now);
+std::string metrics_text(const Overview& overview, const pipeline::Pipeline& pipeline, const Clock& clock);
 
 }  // namespace wattd::api

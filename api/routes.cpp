@@ -45,8 +45,7 @@ Response Routes::answer(const Request& request) try {
   if (get && path == "/health") return ok(fmt::format(R"({{"status":"healthy","version":"{}"}})", kVersion));
   if (get && path == "/ready") return ready();
   if (get && path == "/metrics")
-    return {.body = metrics_text(gateway_.overview(), pipeline_, clock_.monotonic()),
-            .content_type = "text/plain; version=0.0.4"};
+    return {.body = metrics_text(gateway_.overview(), pipeline_, clock_), .content_type = "text/plain; version=0.0.4"};
   if (get && path == "/api/v1/status") return status();
   if (get && path == "/api/v1/stream") return {.streams = true, .only_device = text_of(request, "device_id")};
   if (get && path == "/api/v1/storage/samples") return sample_count(request);
@@ -73,6 +72,7 @@ Response Routes::answer(const Request& request) try {
   }
   if (auto answered = answer_about_rules(request)) return std::move(*answered);
   if (auto answered = answer_about_alerts(request)) return std::move(*answered);
+  if (auto answered = answer_about_sinks(request)) return std::move(*answered);
   constexpr std::string_view kBuses = "/api/v1/buses/";
   if (request.method == "POST" && path.starts_with(kBuses)) {
     // A bus may be called after its device, slashes included.

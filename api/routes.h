@@ -60,6 +60,10 @@ class Routes {
   Response test_channel(const Request& request, const std::string& channel);
   Response notifications(const Request& request);
   Response audit(const Request& request);
+  // sink_routes.cpp
+  std::optional<Response> answer_about_sinks(const Request& request);
+  Response sinks();
+  Response start_job(const Request& request, const std::string& sink);
   // routes.cpp
   Response dead_letters(const Request& request);
   Response dead_letter(std::int64_t id);

@@ -35,6 +35,7 @@ struct Choices {
   MeterTarget meter;
   BusTarget bus;
   DatabaseTarget database;
+  SinkJob sink_job;
 };
 
 using Action = std::function<int(Context&, const Choices&)>;
@@ -272,6 +273,43 @@ void add_database_commands(CLI::App& app, Choices& choices, Action& chosen) {
                         "The keys that it is sealed with, one a line, as [storage] key has them");
 }
 
+void add_sync_commands(CLI::App& app, Choices& choices, Action& chosen) {
+  auto* sync = app.add_subcommand("sync", "What goes upstream");
+  sync->require_subcommand(1)->fallthrough();
+  add(*sync, "status", "Every sink, how far behind it is, and what it is asked to do", chosen,
+      [](Context& context, const Choices&) { return sync_status(context); });
+  auto& job = choices.sink_job;
+  std::vector<CLI::App*> named;
+  const auto add_named = [&](const char* name, const char* help, Action action) {
+    named.push_back(add(*sync, name, help, chosen, std::move(action)));
+    return named.back();
+  };
+  const auto add_job = [&](const char* name, const char* help) {
+    return add_named(name, help, [kind = std::string(name)](Context& context, const Choices& c) {
+      auto asked = c.sink_job;
+      asked.kind = kind;
+      return run_job(context, asked);
+    });
+  };
+  add_named("cursor", "How far it is, in numbers of segments",
+            [](Context& context, const Choices& c) { return sync_cursor(context, c.sink_job.sink); });
+  add_named("pause", "Send nothing until it is resumed, or the daemon is started anew",
+            [](Context& context, const Choices& c) { return pause_sink(context, c.sink_job.sink, true); });
+  add_named("resume", "Go on",
+            [](Context& context, const Choices& c) { return pause_sink(context, c.sink_job.sink, false); });
+  add_job("test", "Whether it can be reached and takes readings; sends none");
+  auto* backfill = add_job("backfill", "Send what is stored of a range again, under the same keys");
+  auto* verify = add_job("verify", "Compare with upstream, hour by hour, and send again what is missing there");
+  verify->add_flag("--dry-run", job.dry_run, "Compare alone");
+  add_named("cancel", "Break off what test, backfill or verify is doing",
+            [](Context& context, const Choices& c) { return cancel_job(context, c.sink_job.sink); });
+  for (auto* command : named) command->add_option("sink", job.sink, "Its id, as in wattctl sync status")->required();
+  for (auto* command : {backfill, verify}) {
+    command->add_option("--from", job.from, "RFC 3339, or so long ago: 90m, 12h, 7d (1d); whole hours");
+    command->add_option("--to", job.to, "The same (now)");
+  }
+}
+
 std::string current_user() {
   const char* login = getlogin();
   return login != nullptr ? login : "uid " + std::to_string(getuid());
@@ -294,10 +332,7 @@ int run_wattctl(int argc, char** argv) {
   add_alert_commands(app, choices, chosen);
   add_notify_commands(app, choices, chosen);
   add_dead_letter_commands(app, choices, chosen);
-  auto* sync = app.add_subcommand("sync", "What goes upstream");
-  sync->require_subcommand(1)->fallthrough();
-  add(*sync, "status", "Every sink, and how far behind it is", chosen,
-      [](Context& context, const Choices&) { return sync_status(context); });
+  add_sync_commands(app, choices, chosen);
   add_meter_commands(app, choices, chosen);
   add_bus_commands(app, choices, chosen);
   add_database_commands(app, choices, chosen);

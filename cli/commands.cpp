@@ -239,23 +239,6 @@ int replay_dead_letters(Context& context, const std::vector<std::int64_t>& ids, 
   return accepted == static_cast<int>(wanted.size()) ? 0 : 1;
 }
 
-int sync_status(Context& context) {
-  const auto status = context.client.get("/api/v1/status");
-  if (!status) return complain(status.error());
-  Json::Value whole;
-  whole["data"] = (*status)["data"]["sinks"];
-  return answer(context, whole, [&](const Json::Value& sinks) {
-    Table table(
-        {"SINK", "TARGET", "SAMPLES SENT", "BEHIND", "BACKFILL", "REFUSED", "FAILURES", "LAST SUCCESS", "LAST ERROR"});
-    for (const auto& sink : sinks) {
-      table.add({cell(sink["id"]), cell(sink["target"]), cell(sink["sent_samples"]), cell(sink["behind_segments"]),
-                 cell(sink["backfill_segments"]), cell(sink["refused_readings"]), cell(sink["failures"]),
-                 cell(sink["last_success"]), cell(sink["last_error"])});
-    }
-    print_table(context, table, "No upstream is configured. Add a [[sinks]] table to the configuration.");
-  });
-}
-
 namespace {
 
 /// Beside this program, where both are installed or built; otherwise where a package puts it.

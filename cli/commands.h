@@ -65,7 +65,21 @@ int test_channel(Context& context, const std::string& channel, const std::string
 int list_dead_letters(Context& context, int limit);
 int show_dead_letter(Context& context, std::int64_t id);
 int replay_dead_letters(Context& context, const std::vector<std::int64_t>& ids, bool all);
+
 int sync_status(Context& context);
+/// How far a sink is, in numbers of segments.
+int sync_cursor(Context& context, const std::string& sink);
+int pause_sink(Context& context, const std::string& sink, bool paused);
+/// What a sink is asked to do beside its ordinary work; waits until it has ended.
+struct SinkJob {
+  std::string kind;  ///< test, backfill or verify.
+  std::string sink;
+  std::string from, to;  ///< RFC 3339, or so long ago; empty: a day ago and now.
+  bool dry_run = false;  ///< Of verify: sends nothing.
+};
+int run_job(Context& context, const SinkJob& job);
+int cancel_job(Context& context, const std::string& sink);
+
 int doctor(Context& context, const std::string& config_path);
 /// Becomes `wattd --check-config`, or says in JSON what that said.
 int check_config(Format format, const std::string& config_path);

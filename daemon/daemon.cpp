@@ -311,6 +311,27 @@ Result<std::string> Daemon::test_channel(const std::string& channel, const std::
   return notices->test(channel, recipient);
 }
 
+namespace {
+
+std::unexpected<Error> sinks_are_set_up() { return fail(ErrorKind::retry, "the sinks are being set up"); }
+
+}  // namespace
+
+Result<void> Daemon::pause_sink(const std::string& sink, bool paused) const {
+  const std::scoped_lock lock(mutex_);
+  return uplinks_ ? uplinks_->pause(sink, paused) : sinks_are_set_up();
+}
+
+Result<void> Daemon::start_job(const std::string& sink, const sync::JobRequest& request) const {
+  const std::scoped_lock lock(mutex_);
+  return uplinks_ ? uplinks_->start(sink, request) : sinks_are_set_up();
+}
+
+Result<void> Daemon::cancel_job(const std::string& sink) const {
+  const std::scoped_lock lock(mutex_);
+  return uplinks_ ? uplinks_->cancel(sink) : sinks_are_set_up();
+}
+
 void Daemon::on_committed(const std::shared_ptr<const pipeline::Committed>& group) noexcept {
   server_.on_committed(group);
   const std::scoped_lock lock(mutex_);

@@ -47,6 +47,9 @@ class Daemon final : public api::Gateway, public pipeline::Listener, public pipe
   Result<api::BusTrace> trace_bus(const std::string& bus, std::uint64_t after) const override;
   Result<std::vector<std::string>> check_channels(const Rule& rule) const override;
   Result<std::string> test_channel(const std::string& channel, const std::string& recipient) const override;
+  Result<void> pause_sink(const std::string& sink, bool paused) const override;
+  Result<void> start_job(const std::string& sink, const sync::JobRequest& request) const override;
+  Result<void> cancel_job(const std::string& sink) const override;
   void on_committed(const std::shared_ptr<const pipeline::Committed>& group) noexcept override;
   void tell(const drivers::mqtt::Command& command) noexcept override;
   std::vector<Reading> take() noexcept override;

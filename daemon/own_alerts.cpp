@@ -1,5 +1,6 @@
 #include "daemon/own_alerts.h"
 
+#include <fmt/format.h>
 #include <sys/statvfs.h>
 
 #include <algorithm>
@@ -66,7 +67,7 @@ std::vector<Rule> own_rules(const rules::Options& options, const std::string& ga
       own_rule("relief", "Data was given up for want of space", "wattctl status says what.", Severity::critical),
       own_rule("clock", "Nothing vouches for the clock", "Readings that it stamps are held. wattctl doctor says more.",
                Severity::medium),
-      own_rule("upstream", "A sink is far behind", "wattctl sinks says which, and why.", Severity::high),
+      own_rule("upstream", "A sink is far behind", "wattctl sync status says which, and why.", Severity::high),
       own_rule("processor", "The processor is busy", "Over 80 % for five minutes.", Severity::medium),
       own_rule("memory", "Memory is short", "Over 85 % for five minutes.", Severity::medium),
   };
@@ -149,12 +150,11 @@ Reading SelfWatch::look(const api::Overview& overview, Timestamp now) {
   add("gateway.processor_percent", processor());
   std::optional<double> lag;
   for (const auto& sink : overview.sinks) {
-    const bool is_behind = sink.cursor.settled < overview.usage.last_seq;
-    const double behind = is_behind && sink.last_success
-                              ? std::chrono::duration<double>(now - *sink.last_success).count()
-                          : is_behind ? std::chrono::duration<double>(now - overview.started_at).count()
-                                      : 0;
+    const auto behind = sync::lag(sink.shipper, now);
     lag = std::max(lag.value_or(0), behind);
+    reading.fields.push_back({fmt::format("gateway.upstream_lag_seconds.{}", sink.shipper.id), behind});
+    reading.fields.push_back({fmt::format("gateway.upstream_waiting.{}", sink.shipper.id),
+                              static_cast<double>(sink.shipper.waiting_readings)});
   }
   add("gateway.upstream_lag_seconds", lag);
   return reading;

@@ -1,5 +1,7 @@
 #include "daemon/uplinks.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "daemon/thread.h"
@@ -62,15 +64,16 @@ void Uplinks::add_home(const sync::HomeAssistantConfig& config, const std::strin
 
 Uplinks::Uplinks(const Settings& settings, const std::string& gateway_id, const std::vector<storage::Cursor>& cursors,
                  const storage::Store& store, pipeline::Pipeline& pipeline, const Clock& clock)
-    : ledger_(std::make_unique<PipelineLedger>(pipeline)) {
+    : store_(store), gateway_id_(gateway_id), clock_(clock), ledger_(std::make_unique<PipelineLedger>(pipeline)) {
   for (const auto& config : settings.sinks) {
     const auto known = std::ranges::find(cursors, config.id, &storage::Cursor::sink_id);
-    shippers_.push_back(std::make_unique<sync::Shipper>(config, known == cursors.end() ? storage::Cursor{} : *known,
-                                                        sync::database_source(store),
-                                                        sync::make_sink(config, gateway_id), *ledger_, clock));
+    uplinks_.push_back({.config = config,
+                        .shipper = std::make_unique<sync::Shipper>(
+                            config, known == cursors.end() ? storage::Cursor{} : *known, sync::database_source(store),
+                            sync::make_sink(config, gateway_id), *ledger_, clock)});
   }
-  for (const auto& shipper : shippers_) {
-    threads_.push_back(start_thread("uplink", [&s = *shipper](const std::stop_token& stop) { s.run(stop); }));
+  for (const auto& uplink : uplinks_) {
+    threads_.push_back(start_thread("uplink", [&s = *uplink.shipper](const std::stop_token& stop) { s.run(stop); }));
   }
   for (const auto& config : settings.homes) add_home(config, gateway_id, settings, pipeline.registry(), clock);
   for (const auto& home : homes_)
@@ -79,6 +82,7 @@ Uplinks::Uplinks(const Settings& settings, const std::string& gateway_id, const 
 
 Uplinks::~Uplinks() {
   for (auto& thread : threads_) thread.request_stop();
+  for (auto& uplink : uplinks_) uplink.job_thread.request_stop();
   for (const auto& home : homes_) home->writer->publish(home->assistant->availability_topic(), "offline", true);
 }
 
@@ -87,13 +91,64 @@ void Uplinks::offer(const std::shared_ptr<const pipeline::Committed>& group) {
 }
 
 void Uplinks::wake() {
-  for (const auto& shipper : shippers_) shipper->wake();
+  for (const auto& uplink : uplinks_) uplink.shipper->wake();
 }
 
-std::vector<sync::ShipperStatus> Uplinks::status() const {
-  std::vector<sync::ShipperStatus> list;
-  for (const auto& shipper : shippers_) list.push_back(shipper->status());
+std::vector<sync::SinkStatus> Uplinks::status() const {
+  const std::scoped_lock lock(mutex_);
+  std::vector<sync::SinkStatus> list;
+  for (const auto& uplink : uplinks_) {
+    list.push_back({.shipper = uplink.shipper->status()});
+    if (uplink.job) list.back().job = uplink.job->status();
+  }
   return list;
+}
+
+Uplinks::Uplink* Uplinks::find(const std::string& sink) {
+  const auto found = std::ranges::find(uplinks_, sink, [](const Uplink& uplink) { return uplink.config.id; });
+  return found == uplinks_.end() ? nullptr : &*found;
+}
+
+namespace {
+
+std::unexpected<Error> no_such_sink(const std::string& sink) {
+  return fail(ErrorKind::permanent, fmt::format("there is no sink {:?}", sink));
+}
+
+}  // namespace
+
+Result<void> Uplinks::pause(const std::string& sink, bool paused) {
+  auto* const uplink = find(sink);
+  if (uplink == nullptr) return no_such_sink(sink);
+  uplink->shipper->pause(paused);
+  return {};
+}
+
+Result<void> Uplinks::start(const std::string& sink, const sync::JobRequest& request) {
+  auto* const uplink = find(sink);
+  if (uplink == nullptr) return no_such_sink(sink);
+  const std::scoped_lock lock(mutex_);
+  if (uplink->job && !uplink->job->status().ended)
+    return fail(ErrorKind::retry, "another job of this sink is still running: wattctl sync status");
+  uplink->job_thread = {};
+  auto config = uplink->config;
+  // A second connection of the same name would push the first one out at a broker.
+  config.id += "-job";
+  if (auto* mqtt = std::get_if<sync::MqttSinkConfig>(&config.store); mqtt != nullptr && !mqtt->broker.client_id.empty())
+    mqtt->broker.client_id += "-job";
+  auto job = std::make_unique<sync::Job>(request, uplink->config, sync::database_source(store_),
+                                         sync::make_sink(config, gateway_id_), *ledger_, clock_);
+  uplink->job = std::move(job);
+  uplink->job_thread = start_thread("uplink-job", [&j = *uplink->job](const std::stop_token& stop) { j.run(stop); });
+  return {};
+}
+
+Result<void> Uplinks::cancel(const std::string& sink) {
+  auto* const uplink = find(sink);
+  if (uplink == nullptr) return no_such_sink(sink);
+  const std::scoped_lock lock(mutex_);
+  uplink->job_thread.request_stop();
+  return {};
 }
 
 }  // namespace wattd::daemon

@@ -174,6 +174,43 @@ Result<std::uint64_t> Reader::last_segment() {
   });
 }
 
+Result<std::uint64_t> Reader::readings_in_ring(std::uint64_t after, std::uint64_t to) {
+  return guarded([&] {
+    constexpr std::uint64_t kMost = INT64_MAX;
+    Statement row(database_, "SELECT ifnull(sum(readings), 0) FROM arrivals WHERE seq>? AND seq<=?");
+    row.bind(static_cast<std::int64_t>(std::min(after, kMost))).bind(static_cast<std::int64_t>(std::min(to, kMost)));
+    row.step();
+    return static_cast<std::uint64_t>(row.integer(0));
+  });
+}
+
+Result<std::vector<std::string>> Reader::devices() {
+  return guarded([&] {
+    std::vector<std::string> ids;
+    Statement row(database_, "SELECT device_id FROM devices ORDER BY device_id");
+    while (row.step()) ids.push_back(row.text(0));
+    return ids;
+  });
+}
+
+Result<Batch> Reader::batch_of(const std::string& device_id, TimeRange range, std::size_t max_readings) {
+  return guarded([&] {
+    Batch batch;
+    const auto device = find_device(device_id);
+    if (!device) return batch;
+    std::size_t count = 0;
+    history_.visit(*device, range, {}, [&](const Block& block) {
+      const auto rows = std::min(block.rows(), max_readings - count);
+      auto piece = block.slice(0, rows);
+      piece.device_key = *device;
+      count += rows;
+      open(std::move(piece), batch.parts);
+      return count < max_readings;
+    });
+    return batch;
+  });
+}
+
 Result<DeviceVersion> Reader::device_version(const std::string& device_id, std::uint32_t version) {
   return guarded([&] {
     const auto key = std::pair(device_id, version);

@@ -92,6 +92,13 @@ class Reader {
   /// What comes after a position, until `max_readings` are together: from segments, or from chunks where the ring
   /// has overwritten them; of segments none behind `last`.
   Result<Batch> batch_after(const Position& position, std::size_t max_readings, std::uint64_t last = UINT64_MAX);
+  /// Readings in segments behind `after`, up to `to`; what the ring has overwritten is not counted.
+  Result<std::uint64_t> readings_in_ring(std::uint64_t after, std::uint64_t to);
+  /// Every device that is in the catalogue, in order of its id.
+  Result<std::vector<std::string>> devices();
+  /// What a device said in a range, in order of time, every stamp once.
+  /// Shape: the earliest readings, until there are `max_readings` (and, of a part, some more).
+  Result<Batch> batch_of(const std::string& device_id, TimeRange range, std::size_t max_readings);
   Result<DeviceVersion> device_version(const std::string& device_id, std::uint32_t version);
 
   Result<std::vector<StoredDeadLetter>> dead_letters(std::size_t limit, std::int64_t before_id);

@@ -67,6 +67,15 @@ class FileSink final : public Sink {
 
   std::string target() const override { return config_.directory; }
 
+  std::expected<std::string, NotTaken> probe(const std::stop_token&) override {
+    std::error_code problem;
+    std::filesystem::create_directories(config_.directory, problem);
+    if (::access(config_.directory.c_str(), W_OK) != 0)
+      return fail(ErrorKind::retry, fmt::format("{} cannot be written: {}", config_.directory, std::strerror(errno)));
+    return fmt::format("{} can be written; it holds {} of {} MB", config_.directory, used_bytes() >> 20,
+                       config_.most_bytes >> 20);
+  }
+
  private:
   Taken append(const std::string& path, std::string_view lines) const {
     const auto failed = [&] {

@@ -5,6 +5,7 @@
 #include <libdeflate.h>
 
 #include <stdexcept>
+#include <utility>
 
 #include "telemetry/version.h"
 
@@ -14,6 +15,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::size_t kKept = 2000;  // of an answer, for people
+constexpr std::size_t kMostAnswer = 4 << 20;
 constexpr long kConnectMs = 5000;
 constexpr std::chrono::milliseconds kLongestWait = 15min;  // that a server may ask for
 
@@ -29,6 +31,14 @@ void add(Headers& headers, const std::string& header) {
 std::size_t keep_start(const char* bytes, std::size_t size, std::size_t count, void* text) noexcept {
   auto& kept = *static_cast<std::string*>(text);
   if (kept.size() < kKept) kept.append(bytes, std::min(size * count, kKept - kept.size()));
+  return size * count;
+}
+
+/// Gives up what is too long for an answer.
+std::size_t keep_all(const char* bytes, std::size_t size, std::size_t count, void* text) noexcept {
+  auto& kept = *static_cast<std::string*>(text);
+  if (kept.size() + size * count > kMostAnswer) return 0;
+  kept.append(bytes, size * count);
   return size * count;
 }
 
@@ -104,7 +114,6 @@ void HttpClient::set_options() {
   curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, static_cast<long>(config_.timeout.count()));
   curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, kConnectMs);
   curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, problem_.data());
-  curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, keep_start);
   curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);  // the progress callback is where a request can be given up
   curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, is_stopped);
   curl_easy_setopt(curl, CURLOPT_USERAGENT, fmt::format("wattd/{}", kVersion).c_str());
@@ -122,31 +131,59 @@ void HttpClient::set_options() {
 
 std::string HttpClient::packed(std::string body) const { return config_.gzip ? gzip(body) : body; }
 
-Taken HttpClient::post(const std::string& path, std::string_view packed, const std::vector<std::string>& headers,
-                       const std::stop_token& stop) {
-  const auto url = config_.url + path;
+std::expected<long, NotTaken> HttpClient::perform(const std::string& url, const std::vector<std::string>& headers,
+                                                  std::string& answer, const std::stop_token& stop) {
   Headers list;
   for (const auto& header : headers) add(list, header);
-  add(list, "Expect:");  // a round trip for nothing
-  if (config_.gzip) add(list, "Content-Encoding: gzip");
-  std::string answer;
   auto* const curl = handle_.get();
   problem_[0] = '\0';
   curl_easy_setopt(curl, CURLOPT_URL, url.c_str());
   curl_easy_setopt(curl, CURLOPT_HTTPHEADER, list.get());
-  curl_easy_setopt(curl, CURLOPT_POSTFIELDS, packed.data());
-  curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(packed.size()));
   curl_easy_setopt(curl, CURLOPT_WRITEDATA, &answer);
   curl_easy_setopt(curl, CURLOPT_XFERINFODATA, &stop);
   const auto code = curl_easy_perform(curl);
+  curl_easy_setopt(curl, CURLOPT_HTTPHEADER, nullptr);
+  long opened = 0, status = 0;
+  curl_easy_getinfo(curl, CURLINFO_NUM_CONNECTS, &opened);
+  // A server that closes after every answer says nothing by it.
+  if (opened > 0 && std::exchange(was_kept_, false)) ++breaks_;
+  if (opened == 0) was_kept_ = true;
   if (code != CURLE_OK) {
     const std::string_view detail = problem_[0] != '\0' ? problem_.data() : curl_easy_strerror(code);
     return fail(ErrorKind::retry, fmt::format("{}: {}", config_.url, detail));
   }
-  long status = 0;
   curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
-  if (status / 100 == 2) return {};
+  return status;
+}
+
+Taken HttpClient::post(const std::string& path, std::string_view packed, const std::vector<std::string>& headers,
+                       const std::stop_token& stop) {
+  auto all = headers;
+  all.emplace_back("Expect:");  // a round trip for nothing
+  if (config_.gzip) all.emplace_back("Content-Encoding: gzip");
+  auto* const curl = handle_.get();
+  curl_easy_setopt(curl, CURLOPT_POST, 1L);
+  curl_easy_setopt(curl, CURLOPT_POSTFIELDS, packed.data());
+  curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(packed.size()));
+  std::string answer;
+  curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, keep_start);
+  const auto status = perform(config_.url + path, all, answer, stop);
+  if (!status) return std::unexpected(status.error());
+  if (*status / 100 == 2) return {};
   return std::unexpected(not_taken(curl, config_.url, answer));
+}
+
+std::expected<HttpClient::Answer, NotTaken> HttpClient::get(const std::string& url,
+                                                            const std::vector<std::string>& headers,
+                                                            const std::stop_token& stop) {
+  auto* const curl = handle_.get();
+  curl_easy_setopt(curl, CURLOPT_HTTPGET, 1L);
+  curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, keep_all);
+  Answer answer;
+  const auto status = perform(url, headers, answer.body, stop);
+  if (!status) return std::unexpected(status.error());
+  answer.status = *status;
+  return answer;
 }
 
 std::string HttpClient::escaped(std::string_view text) {

@@ -45,11 +45,23 @@ class HttpClient {
   /// too; retry for everything else, with what Retry-After says.
   Taken post(const std::string& path, std::string_view packed, const std::vector<std::string>& headers,
              const std::stop_token& stop);
+  /// What the server answers to GET of a whole URL, whatever its status. Errors: retry when it does not answer.
+  struct Answer {
+    long status = 0;
+    std::string body;
+  };
+  std::expected<Answer, NotTaken> get(const std::string& url, const std::vector<std::string>& headers,
+                                      const std::stop_token& stop);
+  /// As of Sink::breaks().
+  std::uint64_t breaks() const { return breaks_; }
   const HttpConfig& config() const { return config_; }
   static std::string escaped(std::string_view text);
 
  private:
   void set_options();
+  /// Of what the options ask for. Errors: retry when there is no answer.
+  std::expected<long, NotTaken> perform(const std::string& url, const std::vector<std::string>& headers,
+                                        std::string& answer, const std::stop_token& stop);
 
   const HttpConfig config_;
   struct FreeCurl {
@@ -57,6 +69,8 @@ class HttpClient {
   };
   std::unique_ptr<CURL, FreeCurl> handle_;
   std::array<char, 256> problem_{};  ///< CURL_ERROR_SIZE.
+  bool was_kept_ = false;            ///< The connection has served more than one request.
+  std::uint64_t breaks_ = 0;
 };
 
 /// Shape: RFC 1952.

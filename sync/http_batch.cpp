@@ -64,6 +64,17 @@ class HttpBatchSink final : public Sink {
   }
 
   std::string target() const override { return config_.http.url + config_.path; }
+  std::uint64_t breaks() const override { return client_.breaks(); }
+
+  std::expected<std::string, NotTaken> probe(const std::stop_token& stop) override {
+    std::vector<std::string> headers;
+    if (!config_.http.token.empty()) headers.push_back("Authorization: Bearer " + config_.http.token);
+    const auto answer = client_.get(target(), headers, stop);
+    if (!answer) return std::unexpected(answer.error());
+    if (answer->status == 401 || answer->status == 403 || answer->status >= 500)
+      return fail(ErrorKind::retry, fmt::format("{} answers {} to GET", target(), answer->status));
+    return fmt::format("{} can be reached; it answers {} to GET", target(), answer->status);
+  }
 
  private:
   bool is_ndjson() const { return config_.form == HttpBatchConfig::Form::ndjson; }

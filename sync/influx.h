@@ -15,6 +15,7 @@ struct InfluxConfig {
   int version = 1;                     ///< Of the write API: 1 is `/write?db=`, 2 is `/api/v2/write?org=&bucket=`.
   std::string database = "telemetry";  ///< v1.
   std::string org, bucket;             ///< v2.
+  std::string query_url;               ///< Where it is asked what it holds, if that is not `url`.
   bool non_numeric = false;
 };
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <thread>
 
 #include "drivers/mqtt/writer.h"
 #include "telemetry/json_text.h"
@@ -12,6 +13,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
+constexpr std::chrono::milliseconds kConnect = 10s;
 constexpr std::size_t kAtOnce = 200;  // messages whose answers are waited for together
 
 /// `text` in place of `{name}`.
@@ -44,6 +46,13 @@ class MqttSink final : public Sink {
   }
 
   std::string target() const override { return config_.broker.address(); }
+
+  std::expected<std::string, NotTaken> probe(const std::stop_token& stop) override {
+    for (auto left = kConnect; left > 0ms && !writer_.is_connected() && !stop.stop_requested(); left -= 50ms)
+      std::this_thread::sleep_for(50ms);
+    if (!writer_.is_connected()) return fail(ErrorKind::retry, target() + ": not connected; the journal may say why");
+    return target() + " has taken the connection";
+  }
 
  private:
   const MqttSinkConfig config_;

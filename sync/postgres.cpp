@@ -5,6 +5,7 @@
 #include <cmath>
 #include <iterator>
 #include <set>
+#include <sstream>
 
 #include "sync/postgres_connection.h"
 
@@ -52,6 +53,12 @@ std::string quoted(std::string_view name) {
   return text + "\"";
 }
 
+std::string literal(std::string_view text) {
+  std::string out = "'";
+  for (const char c : text) out += c == '\'' ? "''" : std::string(1, c);
+  return out + "'";
+}
+
 class PostgresSink final : public Sink {
  public:
   PostgresSink(PostgresConfig config, std::string gateway)
@@ -86,6 +93,36 @@ class PostgresSink final : public Sink {
     const auto start = config_.url.find("://");
     if (at == std::string::npos || start == std::string::npos) return config_.url;
     return config_.url.substr(0, start + 3) + config_.url.substr(at + 1);
+  }
+
+  std::expected<std::string, NotTaken> probe(const std::stop_token& stop) override {
+    bool is_new = false;
+    if (auto opened = connection_.open(stop, is_new); !opened) return std::unexpected(opened.error());
+    auto version = connection_.ask("SELECT version()");
+    if (!version) return std::unexpected(version.error());
+    const auto may = connection_.ask(fmt::format(
+        "SELECT CASE WHEN to_regclass('{0}.telemetry') IS NULL THEN has_database_privilege(current_database(), "
+        "'CREATE') ELSE has_table_privilege('{0}.telemetry', 'INSERT, UPDATE, SELECT') END",
+        schema_));
+    if (!may) return std::unexpected(may.error());
+    if (*may != "t") return fail(ErrorKind::retry, target() + ": this user may not write to schema " + schema_);
+    return fmt::format("{}: {}", target(), *version);
+  }
+
+  std::expected<Census, NotTaken> count(TimeRange range, const std::stop_token& stop) override {
+    bool is_new = false;
+    if (auto opened = connection_.open(stop, is_new); !opened) return std::unexpected(opened.error());
+    auto lines = connection_.ask(fmt::format(
+        "SELECT string_agg(n || ' ' || device_id, chr(10)) FROM (SELECT device_id, count(*) AS n FROM {}.telemetry "
+        "WHERE gateway_id = {} AND ts >= '{}' AND ts < '{}' GROUP BY device_id) AS counts",
+        schema_, literal(gateway_), format_iso8601(range.from), format_iso8601(range.to)));
+    if (!lines) return std::unexpected(lines.error());
+    Census census{.values = {}, .numbers_only = false};
+    std::istringstream rows(*lines);
+    std::uint64_t count = 0;
+    for (std::string device; rows >> count && rows.ignore() && std::getline(rows, device);)
+      census.values[device] = count;
+    return census;
   }
 
  private:
@@ -172,9 +209,6 @@ class PostgresSink final : public Sink {
 
   /// What comes again, in the batch or since an earlier one, is the value of its key that was stored last.
   std::string upsert() const {
-    std::string gateway = "'";
-    for (const char c : gateway_) gateway += c == '\'' ? "''" : std::string(1, c);
-    gateway += "'";
     return fmt::format(
         "INSERT INTO {0}.telemetry AS old (gateway_id, device_id, field, ts, value, text_value, flag, quality) "
         "SELECT DISTINCT ON (device_id, field, ts) {1}, device_id, field, ts, value, text_value, flag, quality "
@@ -189,7 +223,7 @@ class PostgresSink final : public Sink {
         "WHERE (old.device_type, old.location, old.schema_version, old.enrichment_status) IS DISTINCT FROM "
         "(excluded.device_type, excluded.location, excluded.schema_version, excluded.enrichment_status);"
         "COMMIT",
-        schema_, gateway);
+        schema_, literal(gateway_));
   }
 
   const PostgresConfig config_;

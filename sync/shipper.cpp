@@ -3,8 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <future>
+#include <utility>
 
-#include "telemetry/json_text.h"
 #include "telemetry/log.h"
 
 namespace wattd::sync {
@@ -14,43 +15,25 @@ using namespace std::chrono_literals;
 
 constexpr auto kFirstPause = 500ms;
 constexpr auto kLookAgain = 1s;
-constexpr std::size_t kRefusesEverything = 20;
-constexpr std::size_t kRemembered = 10'000;
-constexpr auto kSlow = 2s;   // for an answer, and live readings wait behind it
-constexpr auto kQuick = 1s;  // and there is room for more
-constexpr std::size_t kSmallestBatch = 10;
+constexpr auto kCount = 10s;
 constexpr int kBarren = 3;                // failures, each after something was sent, before anything of it settled
 constexpr auto kLate = 1min;              // what is older lets newer readings pass
 constexpr std::uint64_t kPiece = 5 * 60;  // segments that are sent in order where the newest come first
 
-class DatabaseSource final : public Source {
- public:
-  explicit DatabaseSource(const storage::Store& store) : reader_(store.path(), store.vault()) {}
-  Result<storage::Batch> batch_after(const storage::Position& position, std::size_t max_readings,
-                                     std::uint64_t last) override {
-    return reader_.batch_after(position, max_readings, last);
-  }
-  Result<std::uint64_t> last() override { return reader_.last_segment(); }
-  Result<storage::DeviceVersion> device_version(const std::string& device_id, std::uint32_t version) override {
-    return reader_.device_version(device_id, version);
-  }
-
- private:
-  storage::Reader reader_;
-};
-
 }  // namespace
 
-std::unique_ptr<Source> database_source(const storage::Store& store) { return std::make_unique<DatabaseSource>(store); }
+double lag(const ShipperStatus& status, Timestamp now) {
+  if (!status.waiting_since) return 0;
+  return std::max(0.0, std::chrono::duration<double>(now - *status.waiting_since).count());
+}
 
-Shipper::Shipper(SinkConfig config, storage::Cursor cursor, std::unique_ptr<Source> source, std::unique_ptr<Sink> sink,
-                 Ledger& ledger, const Clock& clock)
-    : config_(std::move(config)),
+Shipper::Shipper(const SinkConfig& config, storage::Cursor cursor, std::unique_ptr<Source> source,
+                 std::unique_ptr<Sink> sink, Ledger& ledger, const Clock& clock)
+    : config_(config),
       source_(std::move(source)),
-      sink_(std::move(sink)),
+      delivery_(config, std::move(sink), ledger, clock),
       ledger_(ledger),
       clock_(clock),
-      batch_(config_.batch),
       jitter_(std::random_device{}()) {
   // What was sent but not settled before the restart is sent again.
   auto settled = cursor.settled;
@@ -63,7 +46,7 @@ Shipper::Shipper(SinkConfig config, storage::Cursor cursor, std::unique_ptr<Sour
     std::uniform_int_distribution<std::int64_t> any(0, std::chrono::milliseconds{config_.start_delay}.count());
     begins_at_ = clock_.monotonic() + std::chrono::milliseconds{any(jitter_)};
   }
-  status_ = {.id = config_.id, .target = sink_->target(), .cursor = this->cursor()};
+  status_ = {.id = config_.id, .target = delivery_.sink().target(), .cursor = this->cursor()};
 }
 
 void Shipper::wake() {
@@ -74,9 +57,38 @@ void Shipper::wake() {
   woken_.notify_one();
 }
 
-ShipperStatus Shipper::status() const {
+void Shipper::pause(bool paused) {
+  {
+    const std::scoped_lock lock(mutex_);
+    paused_ = status_.paused = paused;
+    has_new_ = true;
+  }
+  woken_.notify_one();
+}
+
+/// What waits is counted nevertheless.
+bool Shipper::is_paused() {
+  {
+    const std::scoped_lock lock(mutex_);
+    if (!paused_) return false;
+  }
+  if (!live_.waiting_since) {
+    const auto next = source_->batch_after(live_.read, 1, live_.end);
+    if (next && !next->parts.empty()) live_.waiting_since = next->parts.front().received(0);
+  }
   const std::scoped_lock lock(mutex_);
-  return status_;
+  status_.waiting_since = waiting_since();
+  return true;
+}
+
+ShipperStatus Shipper::status() const {
+  const auto counts = delivery_.counts();
+  const std::scoped_lock lock(mutex_);
+  auto status = status_;
+  status.sent_readings = counts.readings;
+  status.sent_samples = counts.samples;
+  status.refused_readings = counts.refused;
+  return status;
 }
 
 void Shipper::run(const std::stop_token& stop) {
@@ -94,13 +106,19 @@ Instant Shipper::step(Instant now) {
   // A fleet that was switched on together does not come together.
   if (now < begins_at_) return begins_at_;
   settle(now);
+  count_what_waits(now);
   {
     const std::scoped_lock lock(mutex_);
     has_new_ = false;
   }
+  if (is_paused()) return now + kLookAgain;
   if (unsettled() >= window_) return first_settles();
   if (const auto sent = send_next(live_, now); !sent) return after_failure(sent.error(), clock_.monotonic());
   else if (*sent) return now;
+  {
+    const std::scoped_lock lock(mutex_);
+    status_.waiting_since = waiting_since();
+  }
   auto* late = late_lane();
   if (late == nullptr) return now + kLookAgain;
   if (late_at_ > now) return std::min(late_at_, now + kLookAgain);
@@ -112,32 +130,50 @@ Instant Shipper::step(Instant now) {
 std::expected<bool, NotTaken> Shipper::send_next(Lane& lane, Instant now) {
   const auto ready = next_of(lane);
   if (!ready) return std::unexpected(ready.error());
-  const auto& batch = ready->batch;
+  const auto& batch = ready->parcel.batch;
   if (batch.end == lane.read) {
     lane.end = std::min(lane.end, lane.read.seq);  // there is no more of it
     if (&lane == &live_) lane.end = UINT64_MAX;
+    lane.waiting_since.reset();
     return false;
   }
+  if (!batch.parts.empty()) lane.waiting_since = batch.parts.front().received(0);
   if (&lane == &live_ && fall_behind(batch)) return true;
-  // Where there is more, it is read and encoded while the store is busy with this.
-  std::future<Result<Ready>> next;
-  if (ready->readings.size() >= batch_) {
-    const Wanted wanted{.from = batch.end, .end = lane.end, .most = batch_};
-    next = std::async(std::launch::async, [this, wanted] { return make_ready(wanted); });
-  }
-  auto sent = send(*ready);
-  if (next.valid()) {
-    if (auto made = next.get(); made && sent) ahead_ = std::move(*made);
-  }
-  if (!sent) return std::unexpected(sent.error());
+  if (auto sent = send(*ready, lane); !sent) return std::unexpected(sent.error());
+  if (store_began_anew()) return true;
   if (&lane != &live_ && config_.backfill_rate > 0)
-    late_at_ = now + std::chrono::nanoseconds{1'000'000'000 * ready->readings.size() / config_.backfill_rate};
+    late_at_ = now + std::chrono::nanoseconds{1'000'000'000 * batch.size() / config_.backfill_rate};
   after_success(lane, batch.end, clock_.monotonic());
   return true;
 }
 
+/// Where there is more, it is read and encoded while the store is busy with this.
+Taken Shipper::send(const Ready& ready, const Lane& lane) {
+  std::future<Result<Ready>> next;
+  if (ready.parcel.readings.size() >= delivery_.most()) {
+    const Wanted wanted{.from = ready.parcel.batch.end, .end = lane.end, .most = delivery_.most()};
+    next = std::async(std::launch::async, [this, wanted] { return make_ready(wanted); });
+  }
+  auto sent = delivery_.send(ready.parcel, stop_);
+  if (next.valid()) {
+    if (auto made = next.get(); made && sent) ahead_ = std::move(*made);
+  }
+  return sent;
+}
+
+/// A connection that had served well and was opened anew may lead to a store that was started anew, and has lost what
+/// it had answered for lately: that is sent again, as after a failure.
+bool Shipper::store_began_anew() {
+  const auto breaks = delivery_.sink().breaks();
+  if (std::exchange(breaks_, breaks) == breaks || unsettled() == 0) return false;
+  log::notice(fmt::format("{}: the connection was opened anew; what is not settled is sent again", config_.id),
+              {{"SINK", config_.id}});
+  begin_again();
+  return true;
+}
+
 Result<Shipper::Ready> Shipper::next_of(const Lane& lane) {
-  const Wanted wanted{.from = lane.read, .end = lane.end, .most = batch_};
+  const Wanted wanted{.from = lane.read, .end = lane.end, .most = delivery_.most()};
   if (ahead_ && ahead_->wanted == wanted) {
     auto ready = std::move(*ahead_);
     ahead_.reset();
@@ -149,22 +185,9 @@ Result<Shipper::Ready> Shipper::next_of(const Lane& lane) {
 Result<Shipper::Ready> Shipper::make_ready(const Wanted& wanted) const {
   auto batch = source_->batch_after(wanted.from, wanted.most, wanted.end);
   if (!batch) return std::unexpected(batch.error());
-  Ready ready{.wanted = wanted, .batch = std::move(*batch)};
-  ready.readings.reserve(ready.batch.size());
-  for (const auto& rows : ready.batch.parts) {
-    std::optional<std::uint32_t> known;
-    for (std::size_t row = 0; row < rows.size(); ++row) {
-      if (const auto version = rows.block->versions[row]; known != version) {
-        auto found = source_->device_version(rows.device_id, version);
-        if (!found) return std::unexpected(found.error());
-        ready.versions.push_back(std::move(*found));
-        known = version;
-      }
-      ready.readings.push_back({&rows, row, &ready.versions.back()});
-    }
-  }
-  if (!ready.readings.empty()) ready.parcel = sink_->pack(ready.readings);
-  return ready;
+  auto parcel = delivery_.pack(std::move(*batch), *source_);
+  if (!parcel) return std::unexpected(parcel.error());
+  return Ready{.wanted = wanted, .parcel = std::move(*parcel)};
 }
 
 /// Whether what comes next is late, and there is newer: then it becomes a lane of its own.
@@ -212,6 +235,15 @@ Shipper::Lane* Shipper::late_lane() {
   return lane == late_.end() ? nullptr : &*lane;
 }
 
+std::optional<Timestamp> Shipper::waiting_since() const {
+  auto since = live_.waiting_since;
+  for (const auto& lane : late_) {
+    if (lane.is_sent() || !lane.waiting_since) continue;
+    since = since ? std::min(*since, *lane.waiting_since) : *lane.waiting_since;
+  }
+  return since;
+}
+
 std::size_t Shipper::unsettled() const {
   auto count = live_.unsettled.size();
   for (const auto& lane : late_) count += lane.unsettled.size();
@@ -243,71 +275,31 @@ void Shipper::save() {
   ledger_.save(cursor());
   const std::scoped_lock lock(mutex_);
   status_.cursor = cursor();
-  status_.backfill_segments = 0;
-  for (const auto& lane : late_) status_.backfill_segments += lane.end - std::min(lane.end, lane.read.seq);
+  status_.backfill_segments = late_segments();
 }
 
-Taken Shipper::send(const Ready& ready) {
-  refused_.clear();
-  taken_ = false;
-  if (auto sent = send_or_bisect(ready.readings, ready); !sent) return sent;
-  if (taken_) refused_in_row_ = 0;
-  else if ((refused_in_row_ += refused_.size()) > kRefusesEverything) return refuses_everything();
-  for (const auto& [outgoing, why] : refused_) set_aside(outgoing, why);
-  return {};
+std::uint64_t Shipper::late_segments() const {
+  std::uint64_t count = 0;
+  for (const auto& lane : late_) count += lane.end - std::min(lane.end, lane.read.seq);
+  return count;
 }
 
-Taken Shipper::send_or_bisect(std::span<const Outgoing> part, const Ready& ready) {
-  if (part.empty()) return {};
-  if (stop_.stop_requested()) return fail(ErrorKind::retry, "stopping");
-  const auto began = clock_.monotonic();
-  const bool is_whole = part.size() == ready.readings.size();
-  auto sent = sink_->deliver(is_whole ? ready.parcel : sink_->pack(part), part, stop_);
-  adapt(part.size(), clock_.monotonic() - began);
-  if (sent) {
-    taken_ = true;
-    const std::scoped_lock lock(mutex_);
-    status_.sent_readings += part.size();
-    for (const auto& outgoing : part) status_.sent_samples += outgoing.rows->numeric_samples(outgoing.row);
-    return {};
-  }
-  if (sent.error().is_too_large) batch_ = std::clamp(part.size() / 2, std::size_t{1}, batch_);
-  if (sent.error().kind != ErrorKind::permanent) return sent;
-  if (part.size() == 1) {
-    refused_.emplace_back(part[0], sent.error().message);
-    // One after the other and none taken: before the rest is tried singly, too, the last one has to tell.
-    if (taken_ || refused_.size() != kRefusesEverything) return {};
-    const auto last = std::span(ready.readings).last(1);
-    if (!sink_->deliver(sink_->pack(last), last, stop_)) return refuses_everything();
-    taken_ = true;
-    return {};
-  }
-  const auto half = part.size() / 2;
-  if (auto first = send_or_bisect(part.first(half), ready); !first) return first;
-  return send_or_bisect(part.subspan(half), ready);
-}
-
-/// Requests are as large as the link answers quickly to.
-void Shipper::adapt(std::size_t sent, Instant::duration took) {
-  if (took > kSlow) batch_ = std::max(std::min(batch_, sent) / 2, std::min(kSmallestBatch, config_.batch));
-  else if (took < kQuick && sent >= batch_) batch_ = std::min(batch_ + batch_ / 2 + 1, config_.batch);
-}
-
-Taken Shipper::refuses_everything() const {
-  // A store like that is not about these readings: a wrong database, or a proxy in between.
-  return fail(ErrorKind::retry,
-              fmt::format("it refuses everything, so nothing is thrown away: {}", refused_.back().second));
-}
-
-void Shipper::set_aside(const Outgoing& outgoing, const std::string& why) {
-  if (set_aside_.size() >= kRemembered) set_aside_.clear();
-  const auto reading = outgoing.reading();
-  if (!set_aside_.emplace(reading.device_id, reading.at).second) return;
-  log::warning(fmt::format("{}: a reading of {} was refused for good: {}", config_.id, reading.device_id, why),
-               {{"SINK", config_.id}});
-  ledger_.set_aside({message_of(reading, config_.id), Rejection::upstream_rejected, why});
+/// How much waits, since when, and how fast it goes.
+void Shipper::count_what_waits(Instant now) {
+  if (counted_at_ != Instant{} && now - counted_at_ < kCount) return;
+  const std::chrono::duration<double> passed = now - std::exchange(counted_at_, now);
+  const auto sent = delivery_.counts().readings;
+  const auto since = sent - std::exchange(counted_readings_, sent);
+  std::uint64_t waiting = 0;
+  const auto add = [&](const Lane& lane) {
+    if (lane.is_sent()) return;
+    if (const auto count = source_->readings_in_ring(lane.read.seq, lane.end)) waiting += *count;
+  };
+  add(live_);
+  std::ranges::for_each(late_, add);
   const std::scoped_lock lock(mutex_);
-  status_.refused_readings += 1;
+  status_.waiting_readings = waiting;
+  status_.rate = passed < 1h ? static_cast<double>(since) / passed.count() : 0;
 }
 
 void Shipper::settle(Instant now) {
@@ -328,19 +320,24 @@ void Shipper::settle(Instant now) {
   save();
 }
 
-Instant Shipper::after_failure(const NotTaken& problem, Instant now) {
-  // A store that went away may have lost what it had answered for since it last settled. Where the link fails more
-  // often than that takes, fewer are left open, down to one: it settles while nothing has to be sent.
+/// A store that went away may have lost what it had answered for since it last settled.
+void Shipper::begin_again() {
+  // Where that happens more often than it settles, fewer are left open, down to one: it settles while nothing is sent.
   if (unsettled() > 0 && ++barren_ >= kBarren) window_ = std::max(unsettled() / 2, std::size_t{1});
-  const auto begin_again = [](Lane& lane) {
+  const auto back = [](Lane& lane) {
     lane.read = lane.settled;
     lane.unsettled.clear();
   };
-  begin_again(live_);
-  std::ranges::for_each(late_, begin_again);
+  back(live_);
+  std::ranges::for_each(late_, back);
+}
+
+Instant Shipper::after_failure(const NotTaken& problem, Instant now) {
+  begin_again();
+  breaks_ = delivery_.sink().breaks();
   const auto longest = std::chrono::duration_cast<std::chrono::milliseconds>(config_.max_pause);
   const auto pause = std::min<std::chrono::milliseconds>(kFirstPause * (1 << std::min(failures_in_row_, 10)), longest);
-  if (problem.kind == ErrorKind::retry) batch_ = std::max(batch_ / 2, std::min(kSmallestBatch, config_.batch));
+  if (problem.kind == ErrorKind::retry) delivery_.ask_less();
   if (failures_in_row_++ == 0) {
     log::warning(fmt::format("{}: {}; keeping the readings and trying again", config_.id, problem.message),
                  {{"SINK", config_.id}});
@@ -349,6 +346,7 @@ Instant Shipper::after_failure(const NotTaken& problem, Instant now) {
   status_.failures += 1;
   status_.last_error = problem.message;
   status_.cursor = cursor();
+  status_.waiting_since = waiting_since();
   // Full jitter: a fleet that lost the same store must not come back in step.
   return now + problem.wait + pause * std::uniform_int_distribution(50, 100)(jitter_) / 100;
 }
@@ -360,8 +358,8 @@ void Shipper::after_success(Lane& lane, const storage::Position& end, Instant no
   lane.unsettled.push_back({end.seq < lane.end ? end : storage::Position{.seq = lane.end}, now});
   const std::scoped_lock lock(mutex_);
   status_.cursor = cursor();
-  status_.backfill_segments = 0;
-  for (const auto& late : late_) status_.backfill_segments += late.end - std::min(late.end, late.read.seq);
+  status_.backfill_segments = late_segments();
+  status_.waiting_since = waiting_since();
   status_.last_error.clear();
   status_.last_success = clock_.now();
 }

@@ -1,5 +1,7 @@
 #pragma once
 #include <chrono>
+#include <cstdint>
+#include <map>
 #include <span>
 #include <stop_token>
 #include <string>
@@ -8,6 +10,7 @@
 #include <vector>
 
 #include "storage/batch.h"
+#include "telemetry/calendar.h"
 #include "telemetry/error.h"
 
 namespace wattd::sync {
@@ -33,6 +36,13 @@ struct NotTaken : Error {
 };
 using Taken = std::expected<void, NotTaken>;
 
+/// How much a store holds of an hour.
+struct Census {
+  std::map<std::string, std::uint64_t> values;  ///< By device: how many values of the gateway's readings.
+  bool numbers_only = true;                     ///< Of readings it gets, and keeps, finite numbers alone.
+  std::chrono::microseconds precision{1};       ///< Of its stamps: readings that fall together are one.
+};
+
 /// Somewhere readings go. At least once: after a crash the same readings may be sent again under the same
 /// key (gateway, device, field, timestamp), and the far side counts them once. docs/sync.md says for each kind how.
 class Sink {
@@ -47,6 +57,14 @@ class Sink {
   virtual Taken deliver(std::string_view parcel, std::span<const Outgoing> batch, const std::stop_token& stop) = 0;
   /// Where it goes, for people.
   virtual std::string target() const = 0;
+  /// How often a connection that had served well had to be opened anew: the store may have been started anew since.
+  virtual std::uint64_t breaks() const { return 0; }
+  /// Whether it can be reached and would take readings, without sending any. Shape: one line for people.
+  virtual std::expected<std::string, NotTaken> probe(const std::stop_token& stop) = 0;
+  /// What it holds of the gateway's readings in a range. Errors: unsupported where it cannot be asked.
+  virtual std::expected<Census, NotTaken> count(TimeRange, const std::stop_token&) {
+    return fail(ErrorKind::unsupported, target() + " cannot be asked what it holds");
+  }
 };
 
 }  // namespace wattd::sync

@@ -1,115 +1,17 @@
+#include "sync/shipper.h"
+
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cmath>
 #include <set>
 
 #include "storage/catalogue.h"
-#include "sync/documents.h"
-#include "sync/line_protocol.h"
-#include "sync/shipper.h"
-#include "tests/sync/outgoing.h"
+#include "tests/sync/fakes.h"
 
 namespace wattd::sync {
 namespace {
 
 using namespace std::chrono_literals;
-
-TEST(LineProtocol, writes_the_seeds_measurement_and_tags_and_the_gateway) {
-  const Reading reading{.device_id = "D1",
-                        .at = from_unix_us(1'770'463'560'000'001),
-                        .fields = {{"voltage", 230.5}, {"count", std::int64_t{3}}}};
-  const storage::DeviceVersion device{"D1", "bulb", "Plant-A", "v1", "success"};
-  EXPECT_EQ(to_lines(Batch({reading}, device), {.gateway = "gw"}),
-            "device_telemetry,device_id=D1,device_type=bulb,enrichment_status=success,gateway=gw,location=Plant-A,"
-            "schema_version=v1 "
-            "voltage=230.5,count=3 1770463560000001\n");
-}
-
-TEST(LineProtocol, escapes_what_would_end_a_name) {
-  const Reading reading{.at = from_unix_us(1),
-                        .fields = {{"a b,c=d", 1.0}, {"text", std::string("say \"hi\"\\")}, {"on", true}}};
-  const storage::DeviceVersion device{"D 1,x=\ny", "", "", "v1", ""};
-  EXPECT_EQ(to_lines(Batch({reading}, device), {.non_numeric = true}),
-            "device_telemetry,device_id=D\\ 1\\,x\\=\\ y,schema_version=v1 a\\ b\\,c\\=d=1,text=\"say "
-            "\\\"hi\\\"\\\\\",on=true 1\n");
-}
-
-TEST(LineProtocol, leaves_out_what_has_no_number) {
-  const Reading reading{.at = from_unix_us(1), .fields = {{"x", NAN}, {"s", std::string("t")}, {"b", true}}};
-  const storage::DeviceVersion device{"D1", "", "", "", ""};
-  EXPECT_EQ(to_lines(Batch({reading}, device), {}), "");
-}
-
-/// A log of single-reading segments, and a store that takes or refuses them.
-struct FakeSource final : Source {
-  Result<storage::Batch> batch_after(const storage::Position& position, std::size_t max_readings,
-                                     std::uint64_t last) override {
-    storage::Batch batch{.end = position, .parts = {}};
-    std::vector<Reading> readings;
-    for (auto i = position.seq; i < std::min(count, last) && readings.size() < max_readings; ++i) {
-      readings.push_back({.device_id = "D1",
-                          .at = from_unix_us(static_cast<std::int64_t>(i)),
-                          .received = i < late ? from_unix_us(0) : clock->now(),
-                          .device_version = 1,
-                          .fields = {{"p", 1.0}}});
-      batch.end.seq = i + 1;
-    }
-    batch.parts = rows_of(readings);
-    return batch;
-  }
-  Result<storage::DeviceVersion> device_version(const std::string& id, std::uint32_t) override {
-    return storage::DeviceVersion{id, "t", "", "v1", ""};
-  }
-  Result<std::uint64_t> last() override { return count; }
-  const Clock* clock = nullptr;
-  std::uint64_t count = 0;
-  std::uint64_t late = 0;  ///< So many came long ago.
-};
-
-struct FakeSink final : Sink {
-  std::string pack(std::span<const Outgoing>) const override { return {}; }
-  Taken deliver(std::string_view, std::span<const Outgoing> batch, const std::stop_token&) override {
-    ++requests;
-    largest = std::max(largest, batch.size());
-    clock->advance(takes);
-    if (down || lose-- == 0) {
-      NotTaken problem({ErrorKind::retry, "down"});
-      problem.wait = wait;
-      return std::unexpected(problem);
-    }
-    if (batch.size() > most) {
-      NotTaken problem({ErrorKind::permanent, "too large"});
-      problem.is_too_large = true;
-      return std::unexpected(problem);
-    }
-    if (refuses_all) return fail(ErrorKind::permanent, "no such database");
-    for (const auto& outgoing : batch) {
-      if (to_unix_us(outgoing.at()) == poison) return fail(ErrorKind::permanent, "no such thing");
-    }
-    for (const auto& outgoing : batch) taken.push_back(to_unix_us(outgoing.at()));
-    return {};
-  }
-  std::string target() const override { return "fake"; }
-  FakeClock* clock = nullptr;
-  std::chrono::microseconds takes{0};
-  std::chrono::milliseconds wait{0};
-  std::size_t most = SIZE_MAX, largest = 0;
-  int requests = 0;
-  int lose = -1;  ///< After so many.
-  bool down = false;
-  bool refuses_all = false;
-  std::int64_t poison = -1;
-  std::vector<std::int64_t> taken;
-};
-
-struct FakeLedger final : Ledger {
-  void save(const storage::Cursor& cursor) override { saved = cursor, ++saves; }
-  void set_aside(DeadLetter letter) override { letters.push_back(std::move(letter)); }
-  storage::Cursor saved;
-  int saves = 0;
-  std::vector<DeadLetter> letters;
-};
 
 struct ShipperTest : testing::Test {
   ShipperTest() { sink->clock = &clock, source->clock = &clock; }
@@ -237,6 +139,53 @@ TEST_F(ShipperTest, a_link_that_fails_before_anything_settles_makes_progress) {
   EXPECT_EQ(shipper.status().cursor.settled, 400u);
 }
 
+TEST_F(ShipperTest, sends_again_what_is_not_settled_when_the_connection_was_opened_anew) {
+  source->count = 4;
+  turn();
+  EXPECT_EQ(sink->taken, (std::vector<std::int64_t>{2, 3}));
+  clock.advance(11s);
+  source->count = 6;
+  turn();
+  source->count = 7;
+  sink->broken = 1;
+  while (turn() <= clock.monotonic()) {
+  }
+  EXPECT_EQ(sink->taken, (std::vector<std::int64_t>{2, 3, 4, 5, 6, 4, 5, 6})) << "2 and 3 had settled";
+  EXPECT_EQ(shipper.status().failures, 0u);
+  sink->broken = 2;
+  clock.advance(11s);
+  source->count = 8;
+  turn();
+  EXPECT_EQ(sink->taken.back(), 7);
+  EXPECT_EQ(sink->taken.size(), 9u) << "everything had settled";
+}
+
+TEST_F(ShipperTest, makes_progress_though_every_connection_is_a_new_one) {
+  source->count = 100;
+  for (int i = 0; i < 3000 && shipper.status().cursor.settled < 100; ++i) {
+    ++sink->broken;
+    const auto next = turn();
+    clock.advance(std::max(std::chrono::duration_cast<std::chrono::microseconds>(next - clock.monotonic()), 0us) + 1ms);
+  }
+  EXPECT_EQ(shipper.status().cursor.settled, 100u);
+}
+
+TEST_F(ShipperTest, is_paused_and_tells_since_when_something_waits) {
+  source->count = 4;
+  shipper.pause(true);
+  turn();
+  EXPECT_TRUE(sink->taken.empty());
+  EXPECT_TRUE(shipper.status().paused);
+  clock.advance(30s);
+  turn();
+  EXPECT_NEAR(lag(shipper.status(), clock.now()), 30, 1);
+  shipper.pause(false);
+  while (turn() <= clock.monotonic()) {
+  }
+  EXPECT_EQ(sink->taken, (std::vector<std::int64_t>{2, 3}));
+  EXPECT_EQ(lag(shipper.status(), clock.now()), 0);
+}
+
 TEST_F(ShipperTest, live_readings_go_before_what_is_late) {
   source->count = 100, source->late = 100;
   turn();
@@ -361,19 +310,6 @@ TEST(Shipper, requests_shrink_while_answers_are_slow_and_grow_again) {
   sink->takes = 100ms;
   for (int i = 0; i < 20; ++i) shipper.step(clock.monotonic());
   EXPECT_EQ(sink->largest, 1000u);
-}
-
-TEST(Documents, carry_the_key_the_record_and_every_field) {
-  const Reading reading{.device_id = "D1",
-                        .at = from_unix_us(1'770'463'560'000'001),
-                        .quality = Quality::estimated,
-                        .fields = {{"power", 230.5}, {"n", NAN}, {"text", std::string("say \"hi\"")}, {"on", true}}};
-  const storage::DeviceVersion device{"D1", "bulb", "", "v1", ""};
-  EXPECT_EQ(document_of(Batch({reading}, device).outgoing[0], "gw"),
-            R"({"gateway":"gw","device_id":"D1","device_type":"bulb","schema_version":"v1",)"
-            R"("timestamp":"2026-02-07T11:26:00.000001Z","quality":)" +
-                std::to_string(static_cast<unsigned>(Quality::estimated)) +
-                R"(,"fields":{"power":230.5,"n":null,"text":"say \"hi\"","on":true}})");
 }
 
 TEST_F(ShipperTest, sets_a_refused_reading_aside_once_however_often_it_is_sent) {

@@ -1,0 +1,28 @@
+#pragma once
+#include <memory>
+
+#include "storage/reader.h"
+#include "storage/store.h"
+
+namespace wattd::sync {
+
+/// What there is to ship; the storage room's Reader in life. Threads: one at a time.
+class Source {
+ public:
+  virtual ~Source() = default;
+  /// The newest segment.
+  virtual Result<std::uint64_t> last() = 0;
+  virtual Result<storage::Batch> batch_after(const storage::Position& position, std::size_t max_readings,
+                                             std::uint64_t last) = 0;
+  virtual Result<storage::DeviceVersion> device_version(const std::string& device_id, std::uint32_t version) = 0;
+  /// Readings in segments behind `after`, up to `to`; what the ring has overwritten is not counted.
+  virtual Result<std::uint64_t> readings_in_ring(std::uint64_t after, std::uint64_t to) = 0;
+  /// Every device that ever said something.
+  virtual Result<std::vector<std::string>> devices() = 0;
+  /// What a device said in a range, in order of time, every stamp once; at most about `max_readings`, from the
+  /// beginning.
+  virtual Result<storage::Batch> batch_of(const std::string& device_id, TimeRange range, std::size_t max_readings) = 0;
+};
+std::unique_ptr<Source> database_source(const storage::Store& store);
+
+}  // namespace wattd::sync
