@@ -71,7 +71,8 @@ class HttpBatchSink final : public Sink {
     if (!config_.http.token.empty()) headers.push_back("Authorization: Bearer " + config_.http.token);
     const auto answer = client_.get(target(), headers, stop);
     if (!answer) return std::unexpected(answer.error());
-    if (answer->status == 401 || answer->status == 403 || answer->status >= 500)
+    if (answer->status == 401 || answer->status == 403 ||
+        (answer->status >= 500 && answer->status != 501))  // who takes POST alone may say so
       return fail(ErrorKind::retry, fmt::format("{} answers {} to GET", target(), answer->status));
     return fmt::format("{} can be reached; it answers {} to GET", target(), answer->status);
   }

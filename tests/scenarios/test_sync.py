@@ -120,3 +120,61 @@ def test_a_correction_arrives_where_the_store_takes_it(plant, broker, store, spe
     speaker.count += 1
     compare(gateway, store, speaker)
     assert store.rows()["D0", "power"][at] == -5.5
+
+
+@pytest.mark.parametrize("store", [name for name, kind in KINDS.items() if kind.can_be_asked], indirect=True)
+def test_verify_finds_what_upstream_has_lost_and_sends_it_again(plant, broker, store, speaker):
+    gateway = Gateway(plant, mqtt_config(broker, 1000) + sink(store, store.port))
+    gateway.wait_connected()
+    speaker.say(300)
+    compare(gateway, store, speaker)
+    verify = ("sync", "verify", "up", "--from", "30h")
+    done = gateway.ctl_json(*verify)
+    assert done["hours_different"] == 0 and done["values_here"] == done["values_there"] == sum(map(len, speaker.expected(store).values())), done
+    store.forget("D3")
+    looked = json.loads(gateway.ctl("--json", *verify, "--dry-run", check=False).stdout)
+    assert {one["device_id"] for one in looked["differences"]} == {"D3"} and looked["sent_readings"] == 0
+    done = gateway.ctl_json(*verify)
+    assert done["hours_different"] == looked["hours_different"] > 0 and done["sent_readings"] == 43, "every seventh of them"
+    compare(gateway, store, speaker)
+    store.forget("D4")
+    assert gateway.ctl_json("sync", "backfill", "up", "--from", "30h")["sent_readings"] == 300
+    compare(gateway, store, speaker)
+    assert gateway.status()["sinks"][0]["failures"] == 0
+
+
+def test_a_sink_is_tested_and_paused(plant, broker, store, speaker):
+    gateway = Gateway(plant, mqtt_config(broker, 1000) + sink(store, store.port) + (sink(store, 1).replace('"up"', '"nobody"') if store.port else ""))
+    gateway.wait_connected()
+    assert not gateway.ctl_json("sync", "test", "up")["failed"]
+    if store.port:
+        refused = gateway.ctl("sync", "test", "nobody", check=False)
+        assert refused.returncode == 1 and "onnect" in refused.stderr, refused
+        unknown = gateway.ctl("sync", "test", "up2", check=False)
+        assert unknown.returncode == 1 and "there is no sink" in unknown.stderr
+    gateway.ctl("sync", "pause", "up")
+    speaker.say(20)
+    gateway.wait_committed(speaker.count)
+    def sees_what_waits() -> bool:
+        mine = gateway.ctl_json("sync", "status")[0]
+        return mine["paused"] and mine["lag_seconds"] > .5 and mine["sent_readings"] == 0
+    wait_until(sees_what_waits, 15, every=.2, what="it is paused, and tells since when something waits")
+    assert 'wattd_sink_paused{sink="up"} 1' in gateway.metrics()
+    gateway.ctl("sync", "resume", "up")
+    wait_until(lambda: store.rows() == speaker.expected(store), 60, every=.5, what="upstream equals local")
+    wait_until(lambda: gateway.ctl_json("sync", "status")[0]["lag_seconds"] == 0, what="nothing waits any more")
+
+
+@pytest.mark.parametrize("store", ["victoriametrics"], indirect=True)
+def test_a_store_that_loses_its_tail_between_two_requests_gets_it_again(plant, broker, store, speaker):
+    gateway = Gateway(plant, mqtt_config(broker, 1000) + sink(store, store.port))
+    gateway.wait_connected()
+    for _ in range(3):
+        speaker.say(100)
+        gateway.wait_committed(speaker.count)
+        wait_until(lambda: gateway.status()["sinks"][0]["behind_segments"] == 0, every=.05, what="it has answered for everything")
+        store.kill()  # while nothing is on its way: no request fails
+        store.start()
+        speaker.say(1)
+        compare(gateway, store, speaker)
+    assert gateway.status()["sinks"][0]["failures"] <= 3

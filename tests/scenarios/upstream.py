@@ -34,6 +34,7 @@ class Store:
     takes_corrections = True
     precision = 1  # microseconds
     settles = 1  # s, after which what was taken survives a kill
+    can_be_asked = False  # what it holds, by wattctl sync verify
 
     def kill(self):
         self.process.stop(signal.SIGKILL)
@@ -47,6 +48,7 @@ class Victoria(Store):
     precision = 1000
     takes_corrections = False
     settles = 10  # it keeps what it has answered for in memory for seconds
+    can_be_asked = True
 
     def __init__(self, plant):
         self.server = VictoriaMetrics(plant)
@@ -64,12 +66,16 @@ class Victoria(Store):
     def rows(self) -> dict:
         return {key: {at * 1000: value for at, value in samples} for key, samples in self.server.export().items()}
 
+    def forget(self, device: str):
+        match = urllib.parse.urlencode({"match[]": f'{{device_id="{device}"}}'})
+        urllib.request.urlopen(f"{self.server.url}/api/v1/admin/tsdb/delete_series?{match}", timeout=10).read()
+
     def close(self):
         self.server.stop()
 
 
 class Influx(Store):
-    holds_text = True
+    holds_text = can_be_asked = True
 
     def __init__(self, plant):
         self.plant, self.port, self.directory = plant, free_port(), plant.directory / "influx"
@@ -106,8 +112,12 @@ class Influx(Store):
         return found
 
 
+    def forget(self, device: str):
+        self.ask(f"DELETE FROM device_telemetry WHERE device_id = '{device}'", method="POST")
+
+
 class Postgres(Store):
-    holds_text = True
+    holds_text = can_be_asked = True
 
     def __init__(self, plant):
         self.plant, self.port = plant, free_port()
@@ -145,6 +155,10 @@ class Postgres(Store):
         done = subprocess.run(["psql", "-h", "127.0.0.1", "-p", str(self.port), "-U", "wattd", "-d", "postgres", "-Atc", f"SELECT to_json(t) FROM ({query}) t"],
                               check=True, capture_output=True, text=True)
         return [json.loads(line) for line in done.stdout.splitlines()]
+
+    def forget(self, device: str):
+        subprocess.run(["psql", "-h", "127.0.0.1", "-p", str(self.port), "-U", "wattd", "-d", "postgres", "-c", f"DELETE FROM wattd.telemetry WHERE device_id = '{device}'"],
+                       check=True, capture_output=True)
 
     def sink(self, port: int) -> str:
         return f'kind = "postgres"\nurl = "postgresql://wattd@127.0.0.1:{port}/postgres"\ntimeout = "2s"\n'
