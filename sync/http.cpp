@@ -68,13 +68,18 @@ NotTaken not_taken(CURL* curl, const std::string& url, const std::string& answer
 
 }  // namespace
 
+std::string parse_url(const config::Table& table, const char* key, std::optional<std::string> fallback) {
+  auto url = fallback ? table.text(key, *fallback) : table.text(key);
+  if (fallback && url == *fallback) return url;
+  if (!url.starts_with("http://") && !url.starts_with("https://")) table.fail(key, "expected http://… or https://…");
+  while (url.ends_with('/')) url.pop_back();
+  if (url.find("://") + 3 >= url.size()) table.fail(key, "expected a host behind the ://");
+  return url;
+}
+
 HttpConfig parse_http(const config::Table& table) {
   HttpConfig http;
-  http.url = table.text("url");
-  if (!http.url.starts_with("http://") && !http.url.starts_with("https://"))
-    table.fail("url", "expected http://… or https://…");
-  while (http.url.ends_with('/')) http.url.pop_back();
-  if (http.url.find("://") + 3 >= http.url.size()) table.fail("url", "expected a host behind the ://");
+  http.url = parse_url(table, "url");
   http.username = table.text("username", "");
   http.password = table.secret("password");
   http.token = table.secret("token");

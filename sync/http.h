@@ -2,6 +2,7 @@
 #include <array>
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -28,6 +29,8 @@ struct HttpConfig {
   std::chrono::milliseconds timeout{10'000};
 };
 
+/// The URL under a key, without a / at its end; `fallback` where there is none. Errors: throws config::ConfigError.
+std::string parse_url(const config::Table& table, const char* key, std::optional<std::string> fallback = {});
 /// Reads the keys that all such sinks have from a [[sinks]] table. Errors: throws config::ConfigError.
 HttpConfig parse_http(const config::Table& table);
 

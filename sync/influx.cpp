@@ -68,11 +68,7 @@ InfluxConfig parse_influx(const config::Table& table) {
   influx.org = table.text("org", "");
   influx.bucket = table.text("bucket", influx.version == 2 ? influx.database : "");
   if (influx.version == 2 && influx.bucket.empty()) table.fail("bucket", "is required with version = 2");
-  influx.query_url = table.text("query_url", "");
-  while (influx.query_url.ends_with('/')) influx.query_url.pop_back();
-  if (!influx.query_url.empty() && !influx.query_url.starts_with("http://") &&
-      !influx.query_url.starts_with("https://"))
-    table.fail("query_url", "expected http://… or https://…");
+  influx.query_url = parse_url(table, "query_url", "");
   influx.non_numeric = table.boolean("non_numeric", false);
   return influx;
 }

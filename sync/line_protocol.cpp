@@ -102,6 +102,8 @@ std::string to_lines(std::span<const Outgoing> batch, const LineOptions& options
     }
     if (lines.size() == values_start) lines.resize(start);
     else fmt::format_to(std::back_inserter(lines), " {}\n", to_unix_us(outgoing.at()));
+    // Growing by doubling would take twice the memory; lines are about as long as each other.
+    if (start == 0) lines.reserve(lines.size() * batch.size() * 21 / 20);
   }
   return lines;
 }

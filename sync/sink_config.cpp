@@ -5,7 +5,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-enum class Kind { influx, postgres, http, mqtt, file };
+enum class Kind { influx, remote_write, postgres, http, mqtt, file };
 
 }  // namespace
 
@@ -15,12 +15,14 @@ SinkConfig parse_sink(const config::Table& table) {
   if (sink.id.empty() || sink.id.size() > 50) table.fail("id", "expected 1 to 50 bytes; the cursor belongs to it");
   switch (table.choice<Kind>("kind",
                              {{"influx", Kind::influx},
+                              {"remote_write", Kind::remote_write},
                               {"postgres", Kind::postgres},
                               {"http", Kind::http},
                               {"mqtt", Kind::mqtt},
                               {"file", Kind::file}},
                              Kind::influx)) {
     case Kind::influx: sink.store = parse_influx(table); break;
+    case Kind::remote_write: sink.store = parse_remote_write(table); break;
     case Kind::postgres: sink.store = parse_postgres(table); break;
     case Kind::http: sink.store = parse_http_batch(table); break;
     case Kind::mqtt: sink.store = parse_mqtt_sink(table); break;
@@ -41,6 +43,7 @@ std::unique_ptr<Sink> make_sink(const SinkConfig& config, const std::string& gat
     const std::string& id;
     const std::string& gateway;
     std::unique_ptr<Sink> operator()(const InfluxConfig& one) const { return influx_sink(one, gateway); }
+    std::unique_ptr<Sink> operator()(const RemoteWriteConfig& one) const { return remote_write_sink(one, gateway); }
     std::unique_ptr<Sink> operator()(const PostgresConfig& one) const { return postgres_sink(one, gateway); }
     std::unique_ptr<Sink> operator()(const HttpBatchConfig& one) const { return http_batch_sink(one, gateway); }
     std::unique_ptr<Sink> operator()(const MqttSinkConfig& one) const { return mqtt_sink(one, gateway, id); }

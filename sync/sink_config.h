@@ -10,6 +10,7 @@
 #include "sync/influx.h"
 #include "sync/mqtt.h"
 #include "sync/postgres.h"
+#include "sync/remote_write.h"
 #include "sync/sink.h"
 
 namespace wattd::sync {
@@ -17,7 +18,7 @@ namespace wattd::sync {
 /// One upstream store.
 struct SinkConfig {
   std::string id;
-  std::variant<InfluxConfig, PostgresConfig, HttpBatchConfig, MqttSinkConfig, FileConfig> store = {};
+  std::variant<InfluxConfig, RemoteWriteConfig, PostgresConfig, HttpBatchConfig, MqttSinkConfig, FileConfig> store = {};
   std::size_t batch = 5000;                     ///< Readings in one request, at most.
   std::chrono::seconds settle{10};              ///< How long after its answer a store may still lose what it took.
   std::chrono::milliseconds max_pause{60'000};  ///< The longest wait between two tries.

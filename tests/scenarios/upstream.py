@@ -74,6 +74,13 @@ class Victoria(Store):
         self.server.stop()
 
 
+class RemoteWrite(Victoria):
+    """The same server, by the protocol of Prometheus."""
+
+    def sink(self, port: int) -> str:
+        return f'kind = "remote_write"\nurl = "http://127.0.0.1:{port}"\ntimeout = "2s"\n'
+
+
 class Influx(Store):
     holds_text = can_be_asked = True
 
@@ -296,4 +303,4 @@ class Files(Documents):
         pass
 
 
-KINDS = {"victoriametrics": Victoria, "influxdb": Influx, "postgresql": Postgres, "http": HttpReceiver, "mqtt": Mqtt, "file": Files}
+KINDS = {"victoriametrics": Victoria, "remote_write": RemoteWrite, "influxdb": Influx, "postgresql": Postgres, "http": HttpReceiver, "mqtt": Mqtt, "file": Files}

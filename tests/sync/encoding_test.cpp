@@ -2,8 +2,10 @@
 
 #include <cmath>
 
+#include "prometheus.pb.h"
 #include "sync/documents.h"
 #include "sync/line_protocol.h"
+#include "sync/remote_write.h"
 #include "tests/sync/outgoing.h"
 
 namespace wattd::sync {
@@ -33,6 +35,31 @@ TEST(LineProtocol, leaves_out_what_has_no_number) {
   const Reading reading{.at = from_unix_us(1), .fields = {{"x", NAN}, {"s", std::string("t")}, {"b", true}}};
   const storage::DeviceVersion device{"D1", "", "", "", ""};
   EXPECT_EQ(to_lines(Batch({reading}, device), {}), "");
+}
+
+TEST(RemoteWrite, gathers_the_samples_of_a_series_in_order) {
+  const storage::DeviceVersion device{"D1", "bulb", "Plant-A", "v1", ""};
+  const std::vector<Reading> readings{
+      {.device_id = "D1", .at = from_unix_us(1'000'999), .fields = {{"power", 1.5}, {"a b", std::int64_t{3}}}},
+      {.device_id = "D1", .at = from_unix_us(2'000'000), .fields = {{"power", NAN}, {"state", std::string("on")}}},
+      {.device_id = "D1", .at = from_unix_us(3'000'000), .fields = {{"power", 2.5}}}};
+  prometheus::WriteRequest request;
+  ASSERT_TRUE(request.ParseFromString(to_write_request(Batch(readings, device), "gw")));
+  ASSERT_EQ(request.timeseries_size(), 2);
+  const auto& power = request.timeseries(0);
+  std::string labels;
+  for (const auto& label : power.labels()) labels += label.name() + "=" + label.value() + " ";
+  EXPECT_EQ(
+      labels,
+      "__name__=device_telemetry_power device_id=D1 device_type=bulb gateway=gw location=Plant-A schema_version=v1 ");
+  ASSERT_EQ(power.samples_size(), 2) << "NaN would be a marker of staleness";
+  EXPECT_EQ(power.samples(0).timestamp(), 1000);
+  EXPECT_EQ(power.samples(0).value(), 1.5);
+  EXPECT_EQ(power.samples(1).timestamp(), 3000);
+  const auto& renamed = request.timeseries(1);
+  EXPECT_EQ(renamed.labels(0).value(), "device_telemetry_a_b");
+  EXPECT_EQ(renamed.labels(3).value(), "a b") << "so that it is not taken for a_b";
+  EXPECT_EQ(to_write_request(Batch({{.device_id = "D1", .fields = {{"s", std::string("x")}}}}, device), "gw"), "");
 }
 
 TEST(Documents, carry_the_key_the_record_and_every_field) {
