@@ -13,7 +13,8 @@ struct Request {
   std::string path;                          ///< Decoded, without the query.
   std::map<std::string, std::string> query;  ///< Decoded.
   std::string body;
-  bool trusted = false;  ///< It came by the unix socket, whose file mode says who may.
+  std::string authorization;  ///< The header of that name.
+  bool trusted = false;       ///< It came by the unix socket, whose file mode says who may.
 };
 
 struct Response {

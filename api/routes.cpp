@@ -34,9 +34,16 @@ std::optional<std::int64_t> id_from(const std::string& text) {
 Routes::Routes(const Gateway& gateway, pipeline::Pipeline& pipeline, const storage::Store& store, const Clock& clock)
     : gateway_(gateway), pipeline_(pipeline), reader_(store.path(), store.vault()), clock_(clock) {}
 
+void Routes::set_collected(std::vector<Collected> collected) {
+  auto all = std::make_shared<const std::vector<Collected>>(std::move(collected));
+  const std::scoped_lock lock(mutex_);
+  collected_ = std::move(all);
+}
+
 Response Routes::answer(const Request& request) try {
   const auto& path = request.path;
   const bool get = request.method == "GET";
+  if (request.method == "POST" && path == "/api/v1/collect") return collect(request);
   if (!get && !request.trusted) {
     return error_response(403, "FORBIDDEN",
                           "changes are taken by the unix socket only, until users and TLS are set up; use wattctl");

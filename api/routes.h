@@ -1,4 +1,9 @@
 #pragma once
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "api/collector.h"
 #include "api/gateway.h"
 #include "api/http.h"
 #include "pipeline/pipeline.h"
@@ -13,8 +18,11 @@ class Routes {
   Routes(const Gateway& gateway, pipeline::Pipeline& pipeline, const storage::Store& store, const Clock& clock);
 
   Response answer(const Request& request);
+  /// Who may post readings, from now on. Threads: any.
+  void set_collected(std::vector<Collected> collected);
 
  private:
+  Response collect(const Request& request);
   Response ready() const;
   Response read_registers(const Request& request, const std::string& bus) const;
   Response trace_bus(const Request& request, const std::string& bus) const;
@@ -73,6 +81,9 @@ class Routes {
   pipeline::Pipeline& pipeline_;
   storage::Reader reader_;
   const Clock& clock_;
+  std::mutex mutex_;
+  std::shared_ptr<const std::vector<Collected>> collected_ =
+      std::make_shared<std::vector<Collected>>();  ///< Guarded by mutex_.
 };
 
 }  // namespace wattd::api

@@ -84,6 +84,8 @@ class Session final : public Subscriber, public std::enable_shared_from_this<Ses
   void answer() {
     const auto& message = parser_->get();
     Request request{.method = std::string(message.method_string()), .body = message.body()};
+    const auto authorization = message[http::field::authorization];
+    request.authorization = {authorization.data(), authorization.size()};
     request.trusted = !std::is_same_v<Protocol, net::ip::tcp>;
     parse_target({message.target().data(), message.target().size()}, request);
     Response response;

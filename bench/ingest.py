@@ -83,7 +83,8 @@ def wattd(plant, broker, number: int) -> float:
                 break
     rate = seen / (last - first)
     gateway.wait_committed(MESSAGES)
-    assert gateway.local_samples() == MESSAGES * 4
+    there = gateway.local_samples()
+    assert there == MESSAGES * 4, f"{there} samples of {MESSAGES * 4}; a second look: {gateway.local_samples()}"
     stream.kill()
     gateway.stop()
     return rate

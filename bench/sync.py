@@ -139,12 +139,12 @@ def fill(plant, broker):
     return gateway
 
 
-def weigh(gateway, broker, directory: pathlib.Path) -> str:
+def weigh(gateway, broker, directory: pathlib.Path, name: str = "up", more: str = "") -> str:
     directory.mkdir()
     receiver = http.server.ThreadingHTTPServer(("127.0.0.1", free_port()), Bodies)
     receiver.directory, receiver.count = directory, 0
     threading.Thread(target=receiver.serve_forever, daemon=True).start()
-    gateway.write_config(mqtt_config(broker, 1000) + sink(receiver.server_port))
+    gateway.write_config(mqtt_config(broker, 1000) + sink(receiver.server_port, name) + more)
     gateway.start()
     wait_until(lambda: shipped(gateway), 600, what="everything is sent")
     gateway.stop()
@@ -189,6 +189,9 @@ def main():
             path = weigh(gateway, broker, bodies)
             files = sorted(bodies.iterdir())
             report("sync.wire", sum(file.stat().st_size for file in files) / SAMPLES, "bytes a sample", target=3.0, requests=len(files))
+            blocks = directory / "blocks"
+            weigh(gateway, broker, blocks, "plant", 'kind = "wattd"\ntoken = "0123456789abcdef"\n')
+            report("sync.wire.wattd", sum(file.stat().st_size for file in blocks.iterdir()) / SAMPLES, "bytes a sample", target=1.0)
             took = curl(plant, files, path)
             server = VictoriaMetrics(plant)
             # The cursor of a sink with another id begins at the beginning.

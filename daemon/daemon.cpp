@@ -111,6 +111,7 @@ Daemon::~Daemon() {
 }
 
 void Daemon::start_links() {
+  routes_.set_collected(settings_.collected);
   // Cursors belong to the writer's thread; it hands out a copy.
   auto cursors = std::make_shared<std::vector<storage::Cursor>>();
   std::vector<std::string> sink_ids;

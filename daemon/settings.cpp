@@ -184,6 +184,17 @@ void fit_together(const config::Table& root, Settings& settings) {
   require_one_master(root, settings.buses);
   require_unique(root, "homeassistant", settings.homes, [](const auto& home) { return home.id; });
   require_unique(root, "sinks", settings.sinks, [](const auto& sink) { return sink.id; });
+  require_unique(root, "collect", settings.collected, [](const auto& one) { return one.id; });
+  for (auto one = settings.collected.begin(); one != settings.collected.end(); ++one) {
+    const auto same = std::find_if(std::next(one), settings.collected.end(), [&](const auto& other) {
+      return other.token == one->token || other.prefix == one->prefix;
+    });
+    if (same != settings.collected.end())
+      root.fail("collect",
+                fmt::format("{:?} and {:?} have the same token or prefix; the token tells them apart, and the "
+                            "prefix their devices",
+                            one->id, same->id));
+  }
   require_unique(root, "channels", settings.channels, [](const auto& channel) { return channel.id; });
   require_unique(root, "rules", settings.rules, [](const auto& rule) { return rule.name; });
   for (const auto& rule : settings.rules) {
@@ -225,6 +236,7 @@ Settings load_settings(const std::string& path, bool must_exist) {
   settings.pipeline.raw_retention = settings.storage.raw_retention;
   settings.registry = pipeline::parse_registry(root);
   settings.api = api::parse_server(root.table("api"));
+  for (const auto& table : root.tables("collect")) settings.collected.push_back(api::parse_collected(table));
   const auto directories = profile_directories(root);
   for (const auto& table : root.tables("mqtt")) settings.connections.push_back(drivers::mqtt::parse_connection(table));
   for (const auto& table : root.tables("buses"))
@@ -284,7 +296,8 @@ Result<std::vector<std::string>> check_channels(const Rule& rule, const Settings
 std::vector<std::string> missing_parts(const Settings& settings) {
   std::vector<std::string> missing;
   const auto directory = std::filesystem::path(settings.config_path).parent_path().string();
-  if (settings.connections.empty() && settings.buses.empty() && settings.chips.empty() && settings.replays.empty()) {
+  if (settings.connections.empty() && settings.buses.empty() && settings.chips.empty() && settings.replays.empty() &&
+      settings.collected.empty()) {
     missing.push_back(
         fmt::format("No source is configured: add an [[mqtt]], [[buses]] or [[gpio]] table to {} or to a file in "
                     "{}/conf.d, then run systemctl reload wattd.",

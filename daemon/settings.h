@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "api/collector.h"
 #include "api/server.h"
 #include "config/table.h"
 #include "drivers/gpio/gpio.h"
@@ -29,6 +30,7 @@ struct Settings {
   pipeline::Options pipeline;
   pipeline::RegistryConfig registry;
   api::ServerConfig api;
+  std::vector<api::Collected> collected;
   std::vector<drivers::mqtt::ConnectionConfig> connections;
   std::vector<drivers::modbus::BusConfig> buses;
   std::vector<drivers::gpio::ChipConfig> chips;

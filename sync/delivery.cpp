@@ -24,14 +24,17 @@ Delivery::Delivery(const SinkConfig& config, std::unique_ptr<Sink> sink, Ledger&
     : id_(config.id),
       configured_(config.batch),
       sink_(std::move(sink)),
+      filter_(config.filter),
       ledger_(ledger),
       clock_(clock),
       most_(config.batch) {}
 
 std::size_t Delivery::least() const { return std::min(kSmallestBatch, configured_); }
 
-Result<Parcel> Delivery::pack(storage::Batch batch, Source& source) const {
-  Parcel parcel{.batch = std::move(batch)};
+Result<Parcel> Delivery::pack(storage::Batch batch, Source& source) {
+  const auto read = batch.size();
+  filter_.apply(batch);
+  Parcel parcel{.batch = std::move(batch), .read = read};
   parcel.readings.reserve(parcel.batch.size());
   for (const auto& rows : parcel.batch.parts) {
     std::optional<std::uint32_t> known;

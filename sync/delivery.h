@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "sync/filter.h"
 #include "sync/ledger.h"
 #include "sync/sink.h"
 #include "sync/sink_config.h"
@@ -24,15 +25,19 @@ struct Parcel {
   std::deque<storage::DeviceVersion> versions = {};
   std::vector<Outgoing> readings = {};  ///< Point into the two above.
   std::string bytes = {};
+  std::size_t read = 0;  ///< Readings it was made of, those that the sink does not get included.
 };
 
 /// Hands batches over to one sink, in requests as large as the link answers quickly to, and finds what is refused.
-/// Threads: one; pack() and counts() any.
+/// Threads: one; counts() any.
 class Delivery {
  public:
   Delivery(const SinkConfig& config, std::unique_ptr<Sink> sink, Ledger& ledger, const Clock& clock);
 
-  Result<Parcel> pack(storage::Batch batch, Source& source) const;
+  /// Threads: any, one at a time.
+  Result<Parcel> pack(storage::Batch batch, Source& source);
+  /// What pack() made lately is not sent, or is made again.
+  void forget_packed() { filter_.forget(); }
   /// Halves what is refused until the guilty readings stand alone; those become dead letters.
   /// Errors: of the sink; retry when it takes nothing at all, for that is not about the readings.
   Taken send(const Parcel& parcel, const std::stop_token& stop);
@@ -60,6 +65,7 @@ class Delivery {
   const std::string id_;
   const std::size_t configured_;
   const std::unique_ptr<Sink> sink_;
+  Filter filter_;
   Ledger& ledger_;
   const Clock& clock_;
   std::size_t most_;                                       ///< Fewer than configured while answers are slow.

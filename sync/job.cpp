@@ -102,6 +102,8 @@ auto Job::until_it_works(const std::stop_token& stop, Work work) {
 
 std::string Job::work(const std::stop_token& stop) {
   const auto request = status_.request;
+  if (request.kind == JobRequest::Kind::verify && config_.filter.every > 0us)
+    throw GivenUp{"it gets one reading of many (every), which cannot be compared; sync backfill sends a range again"};
   if (request.kind == JobRequest::Kind::test) {
     const auto found = delivery_.sink().probe(stop);
     if (!found) throw GivenUp{found.error().message};
@@ -140,17 +142,22 @@ std::string Job::work(const std::stop_token& stop) {
 
 Job::Counts Job::count_here(TimeRange day, const Census& like, const std::stop_token& stop) {
   Counts counts;
+  Filter filter(config_.filter);
   const auto step = std::max<std::int64_t>(like.precision.count(), 1);
   const auto devices = until_it_works(stop, [&] { return source_->devices(); });
   for (const auto& device : *devices) {
     std::map<std::string, std::int64_t> last;  // stamp of each field, as precise as upstream's
     for (auto from = day.from; from < day.to;) {
-      const auto batch = until_it_works(stop, [&] { return source_->batch_of(device, {from, day.to}, kRows); });
-      from = day.to;
+      auto batch = until_it_works(stop, [&] { return source_->batch_of(device, {from, day.to}, kRows); });
+      const auto read = batch->size();
+      if (read > 0) {
+        const auto& last_rows = batch->parts.back();
+        from = from_unix_us(last_rows.block->at_us[last_rows.size() - 1]) + 1us;
+      }
+      filter.apply(*batch);
       for (const auto& rows : batch->parts) {
         for (std::size_t row = 0; row < rows.size(); ++row) {
           const auto reading = rows.reading(row);
-          from = reading.at + 1us;
           for (const auto& field : reading.fields) {
             if (!is_held(field.value, like.numbers_only)) continue;
             const auto stamp = to_unix_us(reading.at) / step;
@@ -159,7 +166,7 @@ Job::Counts Job::count_here(TimeRange day, const Census& like, const std::stop_t
           }
         }
       }
-      if (batch->size() < kRows) break;
+      if (read < kRows) break;
     }
   }
   return counts;

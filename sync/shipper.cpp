@@ -66,11 +66,16 @@ void Shipper::pause(bool paused) {
   woken_.notify_one();
 }
 
-/// What waits is counted nevertheless.
-bool Shipper::is_paused() {
+/// Paused, or outside of its hours. What waits is counted nevertheless.
+bool Shipper::is_at_rest() {
+  bool rests = false;
+  if (config_.hours) {
+    const auto wall = source_->calendar().wall_at(clock_.now());
+    rests = !config_.hours->hold(wall.weekday, wall.minute);
+  }
   {
     const std::scoped_lock lock(mutex_);
-    if (!paused_) return false;
+    if (!paused_ && !rests) return false;
   }
   if (!live_.waiting_since) {
     const auto next = source_->batch_after(live_.read, 1, live_.end);
@@ -111,7 +116,7 @@ Instant Shipper::step(Instant now) {
     const std::scoped_lock lock(mutex_);
     has_new_ = false;
   }
-  if (is_paused()) return now + kLookAgain;
+  if (is_at_rest()) return now + kLookAgain;
   if (unsettled() >= window_) return first_settles();
   if (const auto sent = send_next(live_, now); !sent) return after_failure(sent.error(), clock_.monotonic());
   else if (*sent) return now;
@@ -138,19 +143,22 @@ std::expected<bool, NotTaken> Shipper::send_next(Lane& lane, Instant now) {
     return false;
   }
   if (!batch.parts.empty()) lane.waiting_since = batch.parts.front().received(0);
-  if (&lane == &live_ && fall_behind(batch)) return true;
+  if (&lane == &live_ && fall_behind(batch)) {
+    delivery_.forget_packed();
+    return true;
+  }
   if (auto sent = send(*ready, lane); !sent) return std::unexpected(sent.error());
   if (store_began_anew()) return true;
   if (&lane != &live_ && config_.backfill_rate > 0)
     late_at_ = now + std::chrono::nanoseconds{1'000'000'000 * batch.size() / config_.backfill_rate};
-  after_success(lane, batch.end, clock_.monotonic());
+  after_success(lane, batch.end, !batch.parts.empty(), clock_.monotonic());
   return true;
 }
 
 /// Where there is more, it is read and encoded while the store is busy with this.
 Taken Shipper::send(const Ready& ready, const Lane& lane) {
   std::future<Result<Ready>> next;
-  if (ready.parcel.readings.size() >= delivery_.most()) {
+  if (ready.parcel.read >= delivery_.most()) {
     const Wanted wanted{.from = ready.parcel.batch.end, .end = lane.end, .most = delivery_.most()};
     next = std::async(std::launch::async, [this, wanted] { return make_ready(wanted); });
   }
@@ -179,10 +187,11 @@ Result<Shipper::Ready> Shipper::next_of(const Lane& lane) {
     ahead_.reset();
     return ready;
   }
+  if (std::exchange(ahead_, std::nullopt)) delivery_.forget_packed();
   return make_ready(wanted);
 }
 
-Result<Shipper::Ready> Shipper::make_ready(const Wanted& wanted) const {
+Result<Shipper::Ready> Shipper::make_ready(const Wanted& wanted) {
   auto batch = source_->batch_after(wanted.from, wanted.most, wanted.end);
   if (!batch) return std::unexpected(batch.error());
   auto parcel = delivery_.pack(std::move(*batch), *source_);
@@ -330,6 +339,8 @@ void Shipper::begin_again() {
   };
   back(live_);
   std::ranges::for_each(late_, back);
+  ahead_.reset();
+  delivery_.forget_packed();
 }
 
 Instant Shipper::after_failure(const NotTaken& problem, Instant now) {
@@ -351,15 +362,17 @@ Instant Shipper::after_failure(const NotTaken& problem, Instant now) {
   return now + problem.wait + pause * std::uniform_int_distribution(50, 100)(jitter_) / 100;
 }
 
-void Shipper::after_success(Lane& lane, const storage::Position& end, Instant now) {
-  if (failures_in_row_ > 0) log::notice(fmt::format("{}: sending again", config_.id), {{"SINK", config_.id}});
-  failures_in_row_ = 0;
+void Shipper::after_success(Lane& lane, const storage::Position& end, bool has_sent, Instant now) {
+  if (has_sent && failures_in_row_ > 0)
+    log::notice(fmt::format("{}: sending again", config_.id), {{"SINK", config_.id}});
+  if (has_sent) failures_in_row_ = 0;
   lane.read = end;
   lane.unsettled.push_back({end.seq < lane.end ? end : storage::Position{.seq = lane.end}, now});
   const std::scoped_lock lock(mutex_);
   status_.cursor = cursor();
   status_.backfill_segments = late_segments();
   status_.waiting_since = waiting_since();
+  if (!has_sent) return;
   status_.last_error.clear();
   status_.last_success = clock_.now();
 }

@@ -84,7 +84,7 @@ class Shipper {
     Parcel parcel = {};
   };
 
-  Result<Ready> make_ready(const Wanted& wanted) const;
+  Result<Ready> make_ready(const Wanted& wanted);
   Result<Ready> next_of(const Lane& lane);
   void settle(Instant now);
   bool fall_behind(const storage::Batch& batch);
@@ -92,7 +92,7 @@ class Shipper {
   std::expected<bool, NotTaken> send_next(Lane& lane, Instant now);
   Taken send(const Ready& ready, const Lane& lane);
   bool store_began_anew();
-  bool is_paused();
+  bool is_at_rest();
   void begin_again();
   std::size_t unsettled() const;
   Instant first_settles() const;
@@ -102,7 +102,7 @@ class Shipper {
   void count_what_waits(Instant now);
   void save();
   Instant after_failure(const NotTaken& problem, Instant now);
-  void after_success(Lane& lane, const storage::Position& end, Instant now);
+  void after_success(Lane& lane, const storage::Position& end, bool has_sent, Instant now);
 
   const SinkConfig config_;
   const std::unique_ptr<Source> source_;

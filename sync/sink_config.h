@@ -1,30 +1,38 @@
 #pragma once
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 #include <variant>
 
 #include "config/table.h"
 #include "sync/file.h"
+#include "sync/filter.h"
 #include "sync/http_batch.h"
 #include "sync/influx.h"
 #include "sync/mqtt.h"
 #include "sync/postgres.h"
 #include "sync/remote_write.h"
 #include "sync/sink.h"
+#include "sync/wattd.h"
+#include "telemetry/rule.h"
 
 namespace wattd::sync {
 
 /// One upstream store.
 struct SinkConfig {
   std::string id;
-  std::variant<InfluxConfig, RemoteWriteConfig, PostgresConfig, HttpBatchConfig, MqttSinkConfig, FileConfig> store = {};
+  std::variant<InfluxConfig, RemoteWriteConfig, PostgresConfig, HttpBatchConfig, MqttSinkConfig, WattdConfig,
+               FileConfig>
+      store = {};
   std::size_t batch = 5000;                     ///< Readings in one request, at most.
   std::chrono::seconds settle{10};              ///< How long after its answer a store may still lose what it took.
   std::chrono::milliseconds max_pause{60'000};  ///< The longest wait between two tries.
   std::chrono::seconds start_delay{0};  ///< It begins at some time within this, so that a fleet does not stampede.
   std::uint64_t backfill_rate = 0;      ///< Late readings a second, at most; 0 for as many as the link carries.
   bool newest_first = false;            ///< Of what is late.
+  FilterConfig filter = {};
+  std::optional<Hours> hours = {};  ///< Local time in which it sends at all.
 };
 
 /// Reads one [[sinks]] table. Errors: throws config::ConfigError.

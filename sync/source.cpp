@@ -6,6 +6,7 @@ namespace {
 class DatabaseSource final : public Source {
  public:
   explicit DatabaseSource(const storage::Store& store) : reader_(store.path(), store.vault()) {}
+  const Calendar& calendar() const override { return reader_.calendar(); }
   Result<std::uint64_t> last() override { return reader_.last_segment(); }
   Result<storage::Batch> batch_after(const storage::Position& position, std::size_t max_readings,
                                      std::uint64_t last) override {

@@ -10,6 +10,7 @@ namespace wattd::sync {
 class Source {
  public:
   virtual ~Source() = default;
+  virtual const Calendar& calendar() const = 0;
   /// The newest segment.
   virtual Result<std::uint64_t> last() = 0;
   virtual Result<storage::Batch> batch_after(const storage::Position& position, std::size_t max_readings,

@@ -1,14 +1,24 @@
 #include "telemetry/quality.h"
 
+#include <algorithm>
 #include <array>
-#include <string_view>
 
 namespace wattd {
+namespace {
+
+constexpr std::array<std::string_view, 11> kNames{"stale",     "invalid",        "out_of_range",  "comm_error",
+                                                  "estimated", "interpolated",   "substituted",   "reset",
+                                                  "rollover",  "clock_unsynced", "clock_adjusted"};
+
+}  // namespace
+
+std::optional<Quality> quality_from(std::string_view name) {
+  const auto* const found = std::ranges::find(kNames, name);
+  if (found == kNames.end()) return std::nullopt;
+  return static_cast<Quality>(1 << (found - kNames.begin()));
+}
 
 std::string to_string(Quality quality) {
-  static constexpr std::array<std::string_view, 11> kNames{"stale",     "invalid",        "out_of_range",  "comm_error",
-                                                           "estimated", "interpolated",   "substituted",   "reset",
-                                                           "rollover",  "clock_unsynced", "clock_adjusted"};
   if (quality == Quality::good) return "good";
   std::string text;
   for (std::size_t bit = 0; bit < kNames.size(); ++bit) {

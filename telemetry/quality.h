@@ -1,6 +1,8 @@
 #pragma once
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <string_view>
 
 namespace wattd {
 
@@ -29,6 +31,8 @@ constexpr bool has(Quality set, Quality flag) {
   return (static_cast<std::uint16_t>(set) & static_cast<std::uint16_t>(flag)) != 0;
 }
 
+/// The flag of a name, as to_string() writes it; nothing for other names.
+std::optional<Quality> quality_from(std::string_view name);
 /// The names of the flags that are set, separated by commas; `good` for none.
 std::string to_string(Quality quality);
 

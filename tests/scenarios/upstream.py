@@ -3,6 +3,7 @@
 rows() is {(device, field): {microseconds: value}}; where a store keeps what came twice, `copies` counts it.
 """
 import calendar
+import contextlib
 import gzip
 import hashlib
 import hmac
@@ -12,6 +13,8 @@ import os
 import pathlib
 import shutil
 import signal
+import socket
+import ssl
 import subprocess
 import tempfile
 import threading
@@ -21,7 +24,7 @@ import urllib.request
 
 import paho.mqtt.client as mqtt
 
-from plant import Broker, VictoriaMetrics, can_connect, free_port, wait_until
+from plant import Broker, Gateway, VictoriaMetrics, can_connect, free_port, wait_until
 
 
 def microseconds(stamp: str) -> int:
@@ -196,12 +199,23 @@ class Documents(Store):
 class HttpReceiver(Documents):
     """A server of the test's own, as a plant's back end may be: it checks the signature and answers 202."""
 
-    def __init__(self, plant):
-        self.kept, self.port, self.keys = {}, free_port(), []
+    def __init__(self, plant, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None):
+        self.kept, self.port, self.keys, self.host, self.tls, self.open = {}, free_port(), [], host, tls, set()
         self.start()
 
     def start(self):
         store = self
+
+        class Server(http.server.ThreadingHTTPServer):
+            address_family = socket.AF_INET6 if ":" in store.host else socket.AF_INET
+            daemon_threads = True
+
+            def finish_request(self, request, client):
+                # Within the connection's own thread: a client that stalls in its handshake holds nobody up.
+                with contextlib.suppress(OSError):
+                    connection = store.tls.wrap_socket(request, server_side=True) if store.tls else request
+                    store.open.add(connection)
+                    super().finish_request(connection, client)
 
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
@@ -224,13 +238,15 @@ class HttpReceiver(Documents):
             def log_message(self, *_):
                 pass
 
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
-        self.server.daemon_threads = True
+        self.server = Server((self.host, self.port), Handler)
         threading.Thread(target=self.server.serve_forever, args=(.05,), daemon=True).start()
 
     def kill(self):
         self.server.shutdown()
         self.server.server_close()
+        for connection in self.open:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
     def sink(self, port: int) -> str:
         return f'kind = "http"\nurl = "http://127.0.0.1:{port}"\ntimeout = "2s"\nsecret = "geheim"\n'
@@ -274,6 +290,39 @@ class Mqtt(Documents):
         self.broker.stop()
 
 
+class Wattd(Store):
+    """Another gateway, which collects."""
+    holds_text = True
+    token = "0123456789abcdef0123456789abcdef"
+
+    def __init__(self, plant):
+        self.gateway = Gateway(plant, f'[[collect]]\nid = "line1"\ntoken = "{self.token}"\n', name="collector")
+        self.port = self.gateway.port
+
+    def kill(self):
+        self.gateway.process.stop(signal.SIGKILL)
+
+    def start(self):
+        self.gateway.start()
+
+    def sink(self, port: int) -> str:
+        return f'kind = "wattd"\nurl = "http://127.0.0.1:{port}"\ntimeout = "2s"\ntoken = "{self.token}"\n'
+
+    def rows(self) -> dict:
+        found: dict = {}
+        for device in self.gateway.ctl_json("devices"):
+            assert device["device_id"].startswith("line1.")
+            for row in self.gateway.ctl_json("query", device["device_id"], "--from", "40h", "--limit", 10_000)["items"]:
+                at = microseconds(row.pop("timestamp"))
+                for field, value in row.items():
+                    if value is not None and field not in ("device_id", "quality", "enrichment_status", "schema_version"):
+                        found.setdefault((device["device_id"].removeprefix("line1."), field), {})[at] = value
+        return found
+
+    def close(self):
+        self.gateway.stop()
+
+
 class Files(Documents):
     """A directory: whoever reads it takes the last line of each key."""
 
@@ -303,4 +352,4 @@ class Files(Documents):
         pass
 
 
-KINDS = {"victoriametrics": Victoria, "remote_write": RemoteWrite, "influxdb": Influx, "postgresql": Postgres, "http": HttpReceiver, "mqtt": Mqtt, "file": Files}
+KINDS = {"victoriametrics": Victoria, "remote_write": RemoteWrite, "influxdb": Influx, "postgresql": Postgres, "http": HttpReceiver, "mqtt": Mqtt, "wattd": Wattd, "file": Files}

@@ -33,6 +33,7 @@ struct FakeSource final : Source {
   Result<storage::DeviceVersion> device_version(const std::string& id, std::uint32_t) override {
     return storage::DeviceVersion{id, "t", "", "v1", ""};
   }
+  const Calendar& calendar() const override { return utc; }
   Result<std::uint64_t> last() override { return count; }
   Result<std::uint64_t> readings_in_ring(std::uint64_t after, std::uint64_t to) override {
     return std::min(count, to) - std::min(after, std::min(count, to));
@@ -49,6 +50,7 @@ struct FakeSource final : Source {
     }
     return storage::Batch{.parts = rows_of(found)};
   }
+  const Calendar utc;
   const Clock* clock = nullptr;
   std::uint64_t count = 0;
   std::uint64_t late = 0;                              ///< So many came long ago.
