@@ -1,5 +1,6 @@
 """Every kind of sink against its real server, over a link that is cut, stalls, drips or loses answers: upstream equals local."""
 import json
+import os
 import time
 
 import paho.mqtt.client as mqtt
@@ -163,6 +164,24 @@ def test_a_sink_is_tested_and_paused(plant, broker, store, speaker):
     gateway.ctl("sync", "resume", "up")
     wait_until(lambda: store.rows() == speaker.expected(store), 60, every=.5, what="upstream equals local")
     wait_until(lambda: gateway.ctl_json("sync", "status")[0]["lag_seconds"] == 0, what="nothing waits any more")
+
+
+KILLS = int(os.environ.get("WATTD_SYNC_KILLS", "2"))  # ./dev soak row: ten
+
+
+@pytest.mark.parametrize("store", ["victoriametrics", "influxdb", "postgresql", "wattd"], indirect=True)
+def test_a_store_that_is_killed_many_times_in_a_row_under_load_has_everything_in_the_end(plant, broker, store, speaker):
+    gateway = Gateway(plant, mqtt_config(broker, 1000) + sink(store, store.port))
+    gateway.wait_connected()
+    for number in range(KILLS):
+        speaker.say(100)
+        store.kill()  # while the first of them are on their way
+        speaker.say(100)
+        time.sleep(number % 3)
+        store.start()
+        speaker.say(50)
+        wait_until(lambda: gateway.status()["sinks"][0]["last_error"] is None, 60, every=.05, what="it sends again")
+    compare(gateway, store, speaker, 120)
 
 
 @pytest.mark.parametrize("store", ["victoriametrics"], indirect=True)
