@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <libdeflate.h>
 
+#include <algorithm>
 #include <stdexcept>
 #include <utility>
 
@@ -39,6 +40,19 @@ std::size_t keep_all(const char* bytes, std::size_t size, std::size_t count, voi
   auto& kept = *static_cast<std::string*>(text);
   if (kept.size() + size * count > kMostAnswer) return 0;
   kept.append(bytes, size * count);
+  return size * count;
+}
+
+/// Whether the server says that it closes the connection behind its answer.
+std::size_t look_at_header(const char* bytes, std::size_t size, std::size_t count, void* closes) noexcept {
+  const std::string_view line(bytes, size * count);
+  constexpr std::string_view kConnection = "connection:";
+  const auto is_alike = [](char one, char other) { return (one | 0x20) == (other | 0x20); };
+  const bool is_connection =
+      line.size() > kConnection.size() && std::ranges::equal(line.substr(0, kConnection.size()), kConnection, is_alike);
+  if (line.starts_with("HTTP/1.0") ||
+      (is_connection && (line.find("close") != std::string_view::npos || line.find("Close") != std::string_view::npos)))
+    *static_cast<bool*>(closes) = true;
   return size * count;
 }
 
@@ -119,6 +133,7 @@ void HttpClient::set_options() {
   curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, static_cast<long>(config_.timeout.count()));
   curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, kConnectMs);
   curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, problem_.data());
+  curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, look_at_header);
   curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);  // the progress callback is where a request can be given up
   curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, is_stopped);
   curl_easy_setopt(curl, CURLOPT_USERAGENT, fmt::format("wattd/{}", kVersion).c_str());
@@ -146,13 +161,14 @@ std::expected<long, NotTaken> HttpClient::perform(const std::string& url, const 
   curl_easy_setopt(curl, CURLOPT_HTTPHEADER, list.get());
   curl_easy_setopt(curl, CURLOPT_WRITEDATA, &answer);
   curl_easy_setopt(curl, CURLOPT_XFERINFODATA, &stop);
+  bool closes = false;
+  curl_easy_setopt(curl, CURLOPT_HEADERDATA, &closes);
   const auto code = curl_easy_perform(curl);
   curl_easy_setopt(curl, CURLOPT_HTTPHEADER, nullptr);
   long opened = 0, status = 0;
   curl_easy_getinfo(curl, CURLINFO_NUM_CONNECTS, &opened);
-  // A server that closes after every answer says nothing by it.
-  if (opened > 0 && std::exchange(was_kept_, false)) ++breaks_;
-  if (opened == 0) was_kept_ = true;
+  // One that closes after an answer, and says so, has not been started anew.
+  if (std::exchange(stays_, code == CURLE_OK && !closes) && opened > 0) ++breaks_;
   if (code != CURLE_OK) {
     const std::string_view detail = problem_[0] != '\0' ? problem_.data() : curl_easy_strerror(code);
     return fail(ErrorKind::retry, fmt::format("{}: {}", config_.url, detail));
@@ -189,6 +205,11 @@ std::expected<HttpClient::Answer, NotTaken> HttpClient::get(const std::string& u
   if (!status) return std::unexpected(status.error());
   answer.status = *status;
   return answer;
+}
+
+Taken HttpClient::confirm(const std::stop_token& stop) {
+  if (auto answer = get(config_.url + "/ping", {}, stop); !answer) return std::unexpected(answer.error());
+  return {};
 }
 
 std::string HttpClient::escaped(std::string_view text) {

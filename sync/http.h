@@ -55,6 +55,8 @@ class HttpClient {
   };
   std::expected<Answer, NotTaken> get(const std::string& url, const std::vector<std::string>& headers,
                                       const std::stop_token& stop);
+  /// As of Sink::confirm(): whatever the server answers, it is there.
+  Taken confirm(const std::stop_token& stop);
   /// As of Sink::breaks().
   std::uint64_t breaks() const { return breaks_; }
   const HttpConfig& config() const { return config_; }
@@ -72,7 +74,7 @@ class HttpClient {
   };
   std::unique_ptr<CURL, FreeCurl> handle_;
   std::array<char, 256> problem_{};  ///< CURL_ERROR_SIZE.
-  bool was_kept_ = false;            ///< The connection has served more than one request.
+  bool stays_ = false;               ///< The server has answered, and not said that it closes the connection.
   std::uint64_t breaks_ = 0;
 };
 

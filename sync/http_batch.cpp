@@ -65,6 +65,7 @@ class HttpBatchSink final : public Sink {
 
   std::string target() const override { return config_.http.url + config_.path; }
   std::uint64_t breaks() const override { return client_.breaks(); }
+  Taken confirm(const std::stop_token& stop) override { return client_.confirm(stop); }
 
   std::expected<std::string, NotTaken> probe(const std::stop_token& stop) override {
     std::vector<std::string> headers;

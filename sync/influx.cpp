@@ -33,6 +33,7 @@ class InfluxSink final : public Sink {
 
   std::string target() const override { return client_.config().url; }
   std::uint64_t breaks() const override { return client_.breaks(); }
+  Taken confirm(const std::stop_token& stop) override { return client_.confirm(stop); }
 
   std::expected<std::string, NotTaken> probe(const std::stop_token& stop) override {
     // No lines: who answers 400 to that has understood it.

@@ -128,7 +128,11 @@ class PostgresSink final : public Sink {
  private:
   Taken prepare() {
     if (config_.create) {
-      if (auto made = connection_.execute(tables()); !made) return made;
+      // Who may not make schemas may have been given one.
+      const auto is_there = connection_.ask(fmt::format("SELECT to_regnamespace({}) IS NOT NULL", literal(schema_)));
+      if (!is_there) return std::unexpected(is_there.error());
+      const auto schema = *is_there == "t" ? "" : fmt::format("CREATE SCHEMA IF NOT EXISTS {};", schema_);
+      if (auto made = connection_.execute(tables(schema)); !made) return made;
       if (auto hyper = make_hypertable(); !hyper) return hyper;
     }
     return connection_.execute(fmt::format(
@@ -139,17 +143,16 @@ class PostgresSink final : public Sink {
   }
 
   /// Several gateways may come at the same time: a lock of theirs lets one of them make the tables.
-  std::string tables() const {
+  std::string tables(const std::string& schema) const {
     return fmt::format(
-        "BEGIN; SET LOCAL client_min_messages = warning; SELECT pg_advisory_xact_lock(8470);"
-        "CREATE SCHEMA IF NOT EXISTS {0};"
+        "BEGIN; SET LOCAL client_min_messages = warning; SELECT pg_advisory_xact_lock(8470);{1}"
         "CREATE TABLE IF NOT EXISTS {0}.telemetry (gateway_id text NOT NULL, device_id text NOT NULL, field text NOT "
         "NULL, ts timestamptz NOT NULL, value double precision, text_value text, flag boolean, quality integer NOT "
         "NULL, PRIMARY KEY (gateway_id, device_id, field, ts));"
         "CREATE TABLE IF NOT EXISTS {0}.devices (gateway_id text NOT NULL, device_id text NOT NULL, device_type text, "
         "location text, schema_version text, enrichment_status text, PRIMARY KEY (gateway_id, device_id));"
         "COMMIT",
-        schema_);
+        schema_, schema);
   }
 
   Taken make_hypertable() {

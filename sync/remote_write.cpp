@@ -109,6 +109,7 @@ class RemoteWriteSink final : public Sink {
 
   std::string target() const override { return config_.http.url + config_.path; }
   std::uint64_t breaks() const override { return client_.breaks(); }
+  Taken confirm(const std::stop_token& stop) override { return client_.confirm(stop); }
 
   std::expected<std::string, NotTaken> probe(const std::stop_token& stop) override {
     // No series: who answers 400 to that has understood it.

@@ -16,6 +16,7 @@ using namespace std::chrono_literals;
 constexpr auto kFirstPause = 500ms;
 constexpr auto kLookAgain = 1s;
 constexpr auto kCount = 10s;
+constexpr int kClosesSilently = 10;       // connections opened anew, one after the other, without a failure
 constexpr int kBarren = 3;                // failures, each after something was sent, before anything of it settled
 constexpr auto kLate = 1min;              // what is older lets newer readings pass
 constexpr std::uint64_t kPiece = 5 * 60;  // segments that are sent in order where the newest come first
@@ -110,7 +111,7 @@ void Shipper::run(const std::stop_token& stop) {
 Instant Shipper::step(Instant now) {
   // A fleet that was switched on together does not come together.
   if (now < begins_at_) return begins_at_;
-  settle(now);
+  if (const auto settled = settle(now); !settled) return after_failure(settled.error(), clock_.monotonic());
   count_what_waits(now);
   {
     const std::scoped_lock lock(mutex_);
@@ -149,6 +150,7 @@ std::expected<bool, NotTaken> Shipper::send_next(Lane& lane, Instant now) {
   }
   if (auto sent = send(*ready, lane); !sent) return std::unexpected(sent.error());
   if (store_began_anew()) return true;
+  heard_at_ = clock_.monotonic();
   if (&lane != &live_ && config_.backfill_rate > 0)
     late_at_ = now + std::chrono::nanoseconds{1'000'000'000 * batch.size() / config_.backfill_rate};
   after_success(lane, batch.end, !batch.parts.empty(), clock_.monotonic());
@@ -169,11 +171,24 @@ Taken Shipper::send(const Ready& ready, const Lane& lane) {
   return sent;
 }
 
-/// A connection that had served well and was opened anew may lead to a store that was started anew, and has lost what
-/// it had answered for lately: that is sent again, as after a failure.
+/// A connection that was opened anew, and had not been closed by the store, may lead to a store that was started anew,
+/// and has lost what it had answered for lately: that is sent again, as after a failure.
 bool Shipper::store_began_anew() {
   const auto breaks = delivery_.sink().breaks();
-  if (std::exchange(breaks_, breaks) == breaks || unsettled() == 0) return false;
+  if (std::exchange(breaks_, breaks) == breaks) {
+    breaks_in_row_ = 0;
+    return false;
+  }
+  if (unsettled() == 0) return false;
+  if (++breaks_in_row_ >= kClosesSilently) {
+    // No store is started anew so often without a request that fails: this one closes connections, and does not say so.
+    if (breaks_in_row_ == kClosesSilently)
+      log::warning(fmt::format("{}: the server closes every connection without announcing it, so that nobody can tell "
+                               "whether it was started anew; answers settle by time alone",
+                               config_.id),
+                   {{"SINK", config_.id}});
+    return false;
+  }
   log::notice(fmt::format("{}: the connection was opened anew; what is not settled is sent again", config_.id),
               {{"SINK", config_.id}});
   begin_again();
@@ -311,10 +326,25 @@ void Shipper::count_what_waits(Instant now) {
   status_.rate = passed < 1h ? static_cast<double>(since) / passed.count() : 0;
 }
 
-void Shipper::settle(Instant now) {
+/// Whether something has been answered for long enough before `until`.
+bool Shipper::can_settle(Instant until) const {
+  const auto can = [&](const Lane& lane) {
+    return !lane.unsettled.empty() && until - lane.unsettled.front().at >= config_.settle;
+  };
+  return can(live_) || std::ranges::any_of(late_, can);
+}
+
+/// What was answered for long ago counts as settled once the store, asked after that time, is still the same: it may
+/// have been killed while nothing was sent. Errors: of the sink that is asked.
+Taken Shipper::settle(Instant now) {
+  if (can_settle(now) && !can_settle(heard_at_)) {
+    if (auto there = delivery_.sink().confirm(stop_); !there) return there;
+    if (store_began_anew()) return {};
+    heard_at_ = now;
+  }
   bool any = false;
   const auto settle_lane = [&](Lane& lane) {
-    while (!lane.unsettled.empty() && now - lane.unsettled.front().at >= config_.settle) {
+    while (!lane.unsettled.empty() && heard_at_ - lane.unsettled.front().at >= config_.settle) {
       lane.settled = lane.unsettled.front().end;
       lane.unsettled.pop_front();
       any = true;
@@ -323,10 +353,11 @@ void Shipper::settle(Instant now) {
   settle_lane(live_);
   for (auto& lane : late_) settle_lane(lane);
   any = std::erase_if(late_, [](const Lane& lane) { return lane.settled.seq >= lane.end; }) > 0 || any;
-  if (!any) return;
+  if (!any) return {};
   barren_ = 0;
   if (window_ < SIZE_MAX / 2) window_ *= 2;
   save();
+  return {};
 }
 
 /// A store that went away may have lost what it had answered for since it last settled.
@@ -346,6 +377,7 @@ void Shipper::begin_again() {
 Instant Shipper::after_failure(const NotTaken& problem, Instant now) {
   begin_again();
   breaks_ = delivery_.sink().breaks();
+  breaks_in_row_ = 0;
   const auto longest = std::chrono::duration_cast<std::chrono::milliseconds>(config_.max_pause);
   const auto pause = std::min<std::chrono::milliseconds>(kFirstPause * (1 << std::min(failures_in_row_, 10)), longest);
   if (problem.kind == ErrorKind::retry) delivery_.ask_less();

@@ -86,7 +86,8 @@ class Shipper {
 
   Result<Ready> make_ready(const Wanted& wanted);
   Result<Ready> next_of(const Lane& lane);
-  void settle(Instant now);
+  Taken settle(Instant now);
+  bool can_settle(Instant until) const;
   bool fall_behind(const storage::Batch& batch);
   Lane* late_lane();
   std::expected<bool, NotTaken> send_next(Lane& lane, Instant now);
@@ -118,6 +119,8 @@ class Shipper {
   std::size_t window_ = SIZE_MAX;  ///< Batches that may be unsettled: few where the link fails before they settle.
   int failures_in_row_ = 0;
   std::uint64_t breaks_ = 0;  ///< Of the sink's connection, as far as they are known here.
+  int breaks_in_row_ = 0;
+  Instant heard_at_{};  ///< When the store was known to be there, and not to have been started anew, last.
   Instant counted_at_{};
   std::uint64_t counted_readings_ = 0;  ///< Sent until then.
   std::stop_token stop_;                ///< Of run(); none in tests that call step().

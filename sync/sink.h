@@ -57,8 +57,11 @@ class Sink {
   virtual Taken deliver(std::string_view parcel, std::span<const Outgoing> batch, const std::stop_token& stop) = 0;
   /// Where it goes, for people.
   virtual std::string target() const = 0;
-  /// How often a connection that had served well had to be opened anew: the store may have been started anew since.
+  /// How often a connection that the store had not closed itself had to be opened anew: it may have been started anew.
   virtual std::uint64_t breaks() const { return 0; }
+  /// Looks whether the store is there still, by the connection over which it answered last: what it has answered for
+  /// settles only then. Nothing to look at for one that has answered once it was on a disk.
+  virtual Taken confirm(const std::stop_token&) { return {}; }
   /// Whether it can be reached and would take readings, without sending any. Shape: one line for people.
   virtual std::expected<std::string, NotTaken> probe(const std::stop_token& stop) = 0;
   /// What it holds of the gateway's readings in a range. Errors: unsupported where it cannot be asked.

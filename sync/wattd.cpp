@@ -26,6 +26,7 @@ class WattdSink final : public Sink {
 
   std::string target() const override { return client_.config().url; }
   std::uint64_t breaks() const override { return client_.breaks(); }
+  Taken confirm(const std::stop_token& stop) override { return client_.confirm(stop); }
 
   std::expected<std::string, NotTaken> probe(const std::stop_token& stop) override {
     const auto bytes = storage::ShipmentWriter(gateway_).encode();

@@ -61,6 +61,7 @@ struct FakeSink final : Sink {
   std::string pack(std::span<const Outgoing>) const override { return {}; }
   Taken deliver(std::string_view, std::span<const Outgoing> batch, const std::stop_token&) override {
     ++requests;
+    broken += closes;
     largest = std::max(largest, batch.size());
     clock->advance(takes);
     if (down || lose-- == 0) {
@@ -96,6 +97,12 @@ struct FakeSink final : Sink {
   }
   std::string target() const override { return "fake"; }
   std::uint64_t breaks() const override { return broken; }
+  Taken confirm(const std::stop_token&) override {
+    broken += closes;
+    if (dies_unseen) broken += std::exchange(dies_unseen, false);
+    if (down) return fail(ErrorKind::retry, "down");
+    return {};
+  }
   std::expected<std::string, NotTaken> probe(const std::stop_token&) override { return "fine"; }
   FakeClock* clock = nullptr;
   std::chrono::microseconds takes{0};
@@ -106,6 +113,8 @@ struct FakeSink final : Sink {
   bool down = false;
   bool refuses_all = false;
   std::uint64_t broken = 0;
+  bool closes = false;       ///< Every connection, without a word.
+  bool dies_unseen = false;  ///< It is started anew while nothing is sent.
   std::int64_t poison = -1;
   std::vector<std::int64_t> taken;
   std::map<std::string, std::set<std::pair<Timestamp, std::string>>> held;  ///< Keys, by device.

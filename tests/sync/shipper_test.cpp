@@ -156,14 +156,37 @@ TEST_F(ShipperTest, sends_again_what_is_not_settled_when_the_connection_was_open
   clock.advance(11s);
   source->count = 8;
   turn();
-  EXPECT_EQ(sink->taken.back(), 7);
-  EXPECT_EQ(sink->taken.size(), 9u) << "everything had settled";
+  EXPECT_EQ(sink->taken, (std::vector<std::int64_t>{2, 3, 4, 5, 6, 4, 5, 6, 4, 5, 6, 7}))
+      << "nobody had seen the store since it answered for 4, 5 and 6";
+}
+
+TEST_F(ShipperTest, nothing_settles_before_the_store_was_seen_to_be_the_same) {
+  source->count = 4;
+  turn();
+  turn();
+  sink->dies_unseen = true;
+  clock.advance(11s);
+  while (turn() <= clock.monotonic()) {
+  }
+  EXPECT_EQ(sink->taken, (std::vector<std::int64_t>{2, 3, 2, 3}));
+  EXPECT_EQ(ledger.saved.settled, 0u);
+  sink->down = true;
+  clock.advance(11s);
+  turn();
+  EXPECT_EQ(ledger.saved.settled, 0u) << "nobody is there to ask";
+  sink->down = false;
+  clock.advance(2s);
+  turn();
+  clock.advance(11s);
+  turn();
+  EXPECT_EQ(ledger.saved.settled, 4u);
+  EXPECT_EQ(sink->taken, (std::vector<std::int64_t>{2, 3, 2, 3, 2, 3}));
 }
 
 TEST_F(ShipperTest, makes_progress_though_every_connection_is_a_new_one) {
+  sink->closes = true;
   source->count = 100;
   for (int i = 0; i < 3000 && shipper.status().cursor.settled < 100; ++i) {
-    ++sink->broken;
     const auto next = turn();
     clock.advance(std::max(std::chrono::duration_cast<std::chrono::microseconds>(next - clock.monotonic()), 0us) + 1ms);
   }
