@@ -87,11 +87,11 @@ def fuzz():
         count(done.returncode == 0, target.name, done.stdout[-6000:])
 
 
-def pytest(where: str, expression: str = ""):
+def pytest(where: str, *options: str):
     global passed, failed, skipped
     report = RESULTS / "pytest.xml"
     report.unlink(missing_ok=True)
-    done = run("/usr/bin/python3", "-m", "pytest", "-q", "-p", "no:cacheprovider", where, f"--junitxml={report}", *(["-k", expression] if expression else []))
+    done = run("/usr/bin/python3", "-m", "pytest", "-q", "-p", "no:cacheprovider", where, f"--junitxml={report}", *options)
     if not report.exists():
         return count(False, where, done.stdout[-6000:])
     for case in xml.etree.ElementTree.parse(report).iter("testcase"):
@@ -107,7 +107,7 @@ def pytest(where: str, expression: str = ""):
 
 def scenarios():
     if build("dev"):
-        pytest("tests/scenarios")
+        pytest("tests/scenarios", "-n", "3")  # they wait more than they work
 
 
 def package():
@@ -121,7 +121,7 @@ def main(names: list) -> int:
     RESULTS.mkdir(parents=True, exist_ok=True)
     if names and not set(names) <= set(STEPS):
         if build("dev"):
-            pytest("tests/scenarios", " or ".join(names))
+            pytest("tests/scenarios", "-k", " or ".join(names))
     else:
         for name in names or STEPS:
             began = time.monotonic()

@@ -4,6 +4,7 @@ Used by the scenarios, the benchmarks and the demo. Everything that is started i
 """
 import contextlib
 import http.client
+import itertools
 import json
 import os
 import pathlib
@@ -19,10 +20,18 @@ BUILD = pathlib.Path(os.environ.get("WATTD_BUILD", ROOT / "build" / "dev"))
 PROFILES = ROOT / "etc" / "profiles"
 
 
+# Those who run tests beside each other have ranges of their own, below what the kernel hands out: between here and the
+# server's own bind nobody takes the port.
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+PORTS = itertools.cycle(range(10_000 + 2_000 * WORKER, 12_000 + 2_000 * WORKER))
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    while True:
+        port = next(PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def wait_until(condition, seconds: float = 20, every: float = 0.05, what: str = "it"):
