@@ -91,9 +91,11 @@ void Reader::add_from_chunks(std::uint64_t ring_first, std::size_t max_readings,
   const auto position = batch.end;
   const bool within = position.round > position.seq;
   const bool within_chunk = within && position.row > 0;
-  Statement row(database_, fmt::format("SELECT {} FROM chunks WHERE (last_seq, chunk_id) {} (?, ?) AND "
+  // Their keys alone: what they hold would be copied to be sorted.
+  Statement row(database_, fmt::format("SELECT chunk_id, last_seq FROM chunks WHERE (last_seq, chunk_id) {} (?, ?) AND "
                                        "first_seq < ? ORDER BY last_seq, chunk_id LIMIT ?",
-                                       kChunkColumns, within_chunk ? ">=" : ">"));
+                                       within_chunk ? ">=" : ">"));
+  Statement stored_row(database_, fmt::format("SELECT {} FROM chunks WHERE chunk_id = ?", kChunkColumns));
   row.bind(static_cast<std::int64_t>(within ? position.round : position.seq));
   row.bind(within ? position.chunk : INT64_MAX).bind(static_cast<std::int64_t>(ring_first));
   row.bind(std::int64_t{kChunksAtOnce});
@@ -101,7 +103,7 @@ void Reader::add_from_chunks(std::uint64_t ring_first, std::size_t max_readings,
   int found = 0;
   for (auto count = batch.size(); count < max_readings && bytes < kBytesAtOnce && row.step(); count = batch.size()) {
     const auto id = row.integer(0);
-    const auto round = static_cast<std::uint64_t>(row.integer(3));
+    const auto round = static_cast<std::uint64_t>(row.integer(1));
     const auto skip = within_chunk && id == position.chunk && round == position.round ? position.row : 0;
     if (batch.end.round > batch.end.seq && round != batch.end.round)
       batch.end.seq = std::min(batch.end.round, ring_first - 1);
@@ -109,7 +111,10 @@ void Reader::add_from_chunks(std::uint64_t ring_first, std::size_t max_readings,
     ++found;
     if (opened_.chunk != id || opened_.seq != round) {
       opened_ = {};  // one of them at a time
-      const auto stored = chunk_from(database_.vault(), row);
+      stored_row.reset();
+      stored_row.bind(id);
+      if (!stored_row.step()) continue;
+      const auto stored = chunk_from(database_.vault(), stored_row);
       bytes += stored.head.size() + stored.body.size();
       auto block = decode_chunk(stored.head, stored.body);
       if (!block) {

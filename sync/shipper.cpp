@@ -111,14 +111,14 @@ void Shipper::run(const std::stop_token& stop) {
 Instant Shipper::step(Instant now) {
   // A fleet that was switched on together does not come together.
   if (now < begins_at_) return begins_at_;
-  if (const auto settled = settle(now); !settled) return after_failure(settled.error(), clock_.monotonic());
+  settle();
   count_what_waits(now);
   {
     const std::scoped_lock lock(mutex_);
     has_new_ = false;
   }
-  if (is_at_rest()) return now + kLookAgain;
-  if (unsettled() >= window_) return first_settles();
+  if (is_at_rest()) return idle(now, now + kLookAgain);
+  if (unsettled() >= window_) return idle(now, first_settles());
   if (const auto sent = send_next(live_, now); !sent) return after_failure(sent.error(), clock_.monotonic());
   else if (*sent) return now;
   {
@@ -126,8 +126,8 @@ Instant Shipper::step(Instant now) {
     status_.waiting_since = waiting_since();
   }
   auto* late = late_lane();
-  if (late == nullptr) return now + kLookAgain;
-  if (late_at_ > now) return std::min(late_at_, now + kLookAgain);
+  if (late == nullptr) return idle(now, now + kLookAgain);
+  if (late_at_ > now) return idle(now, std::min(late_at_, now + kLookAgain));
   if (const auto sent = send_next(*late, now); !sent) return after_failure(sent.error(), clock_.monotonic());
   return now;
 }
@@ -202,7 +202,12 @@ Result<Shipper::Ready> Shipper::next_of(const Lane& lane) {
     ahead_.reset();
     return ready;
   }
-  if (std::exchange(ahead_, std::nullopt)) delivery_.forget_packed();
+  // What is made ready of late readings waits while live ones go before it.
+  const auto is_live = [](const Wanted& one) { return one.end == UINT64_MAX; };
+  if (ahead_ && is_live(ahead_->wanted) == is_live(wanted)) {
+    ahead_.reset();
+    delivery_.forget_packed();
+  }
   return make_ready(wanted);
 }
 
@@ -334,14 +339,19 @@ bool Shipper::can_settle(Instant until) const {
   return can(live_) || std::ranges::any_of(late_, can);
 }
 
-/// What was answered for long ago counts as settled once the store, asked after that time, is still the same: it may
-/// have been killed while nothing was sent. Errors: of the sink that is asked.
-Taken Shipper::settle(Instant now) {
-  if (can_settle(now) && !can_settle(heard_at_)) {
-    if (auto there = delivery_.sink().confirm(stop_); !there) return there;
-    if (store_began_anew()) return {};
-    heard_at_ = now;
-  }
+/// Nothing is sent until then. What was answered for long ago settles once the store was heard after that time and is
+/// still the same: it may have been killed while nothing was sent, so now it is asked.
+Instant Shipper::idle(Instant now, Instant until) {
+  if (!can_settle(now) || can_settle(heard_at_)) return until;
+  if (const auto there = delivery_.sink().confirm(stop_); !there)
+    return after_failure(there.error(), clock_.monotonic());
+  if (store_began_anew()) return now;
+  heard_at_ = now;
+  settle();
+  return now;
+}
+
+void Shipper::settle() {
   bool any = false;
   const auto settle_lane = [&](Lane& lane) {
     while (!lane.unsettled.empty() && heard_at_ - lane.unsettled.front().at >= config_.settle) {
@@ -353,11 +363,10 @@ Taken Shipper::settle(Instant now) {
   settle_lane(live_);
   for (auto& lane : late_) settle_lane(lane);
   any = std::erase_if(late_, [](const Lane& lane) { return lane.settled.seq >= lane.end; }) > 0 || any;
-  if (!any) return {};
+  if (!any) return;
   barren_ = 0;
   if (window_ < SIZE_MAX / 2) window_ *= 2;
   save();
-  return {};
 }
 
 /// A store that went away may have lost what it had answered for since it last settled.

@@ -86,8 +86,9 @@ class Shipper {
 
   Result<Ready> make_ready(const Wanted& wanted);
   Result<Ready> next_of(const Lane& lane);
-  Taken settle(Instant now);
+  void settle();
   bool can_settle(Instant until) const;
+  Instant idle(Instant now, Instant until);
   bool fall_behind(const storage::Batch& batch);
   Lane* late_lane();
   std::expected<bool, NotTaken> send_next(Lane& lane, Instant now);

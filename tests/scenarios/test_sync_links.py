@@ -13,15 +13,8 @@ import pytest
 
 from certificates import make_certificates
 from plant import Gateway, free_port, mqtt_config, wait_until
-from test_sync import Speaker, compare
+from test_sync import compare, speaker  # noqa: F401
 from upstream import HttpReceiver
-
-
-@pytest.fixture
-def speaker(broker):
-    one = Speaker(broker)
-    yield one
-    one.close()
 
 
 @pytest.fixture

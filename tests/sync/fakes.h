@@ -17,6 +17,7 @@ namespace wattd::sync {
 struct FakeSource final : Source {
   Result<storage::Batch> batch_after(const storage::Position& position, std::size_t max_readings,
                                      std::uint64_t last) override {
+    ++reads;
     storage::Batch batch{.end = position, .parts = {}};
     std::vector<Reading> readings;
     for (auto i = position.seq; i < std::min(count, last) && readings.size() < max_readings; ++i) {
@@ -53,6 +54,7 @@ struct FakeSource final : Source {
   const Calendar utc;
   const Clock* clock = nullptr;
   std::uint64_t count = 0;
+  int reads = 0;
   std::uint64_t late = 0;                              ///< So many came long ago.
   std::map<std::string, std::vector<Reading>> stored;  ///< By device, in order of time.
 };
