@@ -293,7 +293,7 @@ void add_sync_commands(CLI::App& app, Choices& choices, Action& chosen) {
   };
   add_named("cursor", "How far it is, in numbers of segments",
             [](Context& context, const Choices& c) { return sync_cursor(context, c.sink_job.sink); });
-  add_named("pause", "Send nothing until it is resumed, or the daemon is started anew",
+  add_named("pause", "Send nothing until it is resumed, or the daemon is started anew or reloads",
             [](Context& context, const Choices& c) { return pause_sink(context, c.sink_job.sink, true); });
   add_named("resume", "Go on",
             [](Context& context, const Choices& c) { return pause_sink(context, c.sink_job.sink, false); });
