@@ -54,14 +54,19 @@ Response Routes::collect(const Request& request) {
   const auto shipment =
       storage::decode_shipment({reinterpret_cast<const std::uint8_t*>(request.body.data()), request.body.size()});
   if (!shipment) return error_response(400, "VALIDATION_ERROR", shipment.error().message);
+  const auto [now, clock_quality] = clock_.stamp();
+  if (clock_quality != Quality::good && has(clock_quality, Quality::clock_unsynced))
+    return error_response(503, "BUSY", "nothing vouches for the clock of this gateway yet; send it again");
   if (!pipeline_.has_room()) return error_response(503, "BUSY", "the gateway is busy; try again");
-  const auto now = clock_.now();
   std::optional<drivers::Intake::Ticket> last;
   for (const auto& part : shipment->parts) {
     for (std::size_t row = 0; row < part.rows.size(); ++row) {
       auto reading = part.rows.reading(row);
       reading.device_id = from->prefix + reading.device_id;
       reading.received = now;
+      // Its gateway has found out since when that was: it is not held until this one knows its own clock.
+      if (has(reading.quality, Quality::clock_unsynced))
+        reading.quality = without(reading.quality, Quality::clock_unsynced) | Quality::estimated;
       last = pipeline_.put(std::move(reading));
     }
   }

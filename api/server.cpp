@@ -67,6 +67,7 @@ class Session final : public Subscriber, public std::enable_shared_from_this<Ses
     http::async_read(stream_, buffer_, *parser_,
                      [self = this->shared_from_this()](beast::error_code problem, std::size_t) {
                        if (!problem) self->answer();
+                       else if (problem == http::error::body_limit) self->refuse_body();
                      });
   }
 
@@ -96,9 +97,17 @@ class Session final : public Subscriber, public std::enable_shared_from_this<Ses
       response = error_response(500, "INTERNAL_ERROR", "the request could not be answered; the journal says why");
     }
     if (response.streams) return begin_stream(response.only_device);
-    const bool keep = message.keep_alive();
-    auto reply = std::make_shared<http::response<http::string_body>>(static_cast<http::status>(response.status),
-                                                                     message.version());
+    reply_with(std::move(response), message.version(), message.keep_alive());
+  }
+
+  /// The rest of it is not read; the connection ends behind the answer.
+  void refuse_body() {
+    reply_with(error_response(413, "TOO_LARGE", fmt::format("a body may have {} bytes", kMaxBody)), 11, false);
+  }
+
+  void reply_with(Response response, unsigned version, bool keep) {
+    auto reply =
+        std::make_shared<http::response<http::string_body>>(static_cast<http::status>(response.status), version);
     reply->set(http::field::server, fmt::format("wattd/{}", kVersion));
     reply->set(http::field::content_type, response.content_type);
     reply->set(http::field::cache_control, "no-store");

@@ -100,7 +100,8 @@ int sync_cursor(Context& context, const std::string& id) {
 int pause_sink(Context& context, const std::string& id, bool paused) {
   const auto done = context.client.post(fmt::format("/api/v1/sinks/{}/{}", escaped(id), paused ? "pause" : "resume"));
   return answer(context, done, [&](const Json::Value&) {
-    fmt::print("{}\n", paused ? id + " is paused until it is resumed, or wattd is started anew or reloads its configuration; nothing is lost"
+    fmt::print("{}\n", paused ? id + " is paused until it is resumed, or wattd is started anew or reloads its "
+                                     "configuration; nothing is lost"
                               : id + " goes on");
   });
 }

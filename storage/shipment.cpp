@@ -14,6 +14,8 @@ constexpr std::uint8_t kVersion = 1;
 constexpr std::size_t kHeaderBytes = 6;
 constexpr std::size_t kMaxText = 64 << 10;
 constexpr std::size_t kMaxCells = 4u << 20;
+constexpr std::size_t kMaxRows = 200'000;
+constexpr std::size_t kMaxNames = 100'000;  // devices and fields together
 
 auto key_of(const DeviceVersion& device) {
   return std::tie(device.device_id, device.device_type, device.location, device.schema_version,
@@ -36,22 +38,32 @@ Dictionary read_dictionary(ByteReader& in) {
   const auto section = read_section(in);
   ByteReader text(section.plain(buffer));
   Dictionary dictionary{.gateway = read_text(text), .devices = {}};
+  std::size_t names = 0;
   for (auto left = text.count(6); left > 0; --left) {
+    if (++names > kMaxNames) throw BadBytes("there are too many names");
     auto& [device, fields] = dictionary.devices.emplace_back();
     for (auto* one :
          {&device.device_id, &device.device_type, &device.location, &device.schema_version, &device.enrichment_status})
       *one = read_text(text);
-    for (auto names = text.count(1); names > 0; --names) fields.push_back(read_text(text));
+    for (auto more = text.count(1); more > 0; --more) {
+      if (++names > kMaxNames) throw BadBytes("there are too many names");
+      fields.push_back(read_text(text));
+    }
   }
   return dictionary;
 }
 
-ShippedRows read_part(ByteReader& in, const Dictionary& dictionary) {
+ShippedRows read_part(ByteReader& in, const Dictionary& dictionary, std::size_t& rows, std::size_t& cells) {
   const auto place = in.varint();
   if (place >= dictionary.devices.size()) throw BadBytes("a device is not in the dictionary");
   const auto& [device, fields] = dictionary.devices[place];
   const auto head = in.take(in.count(1));
   const auto body = in.take(in.count(1));
+  const auto summary = decode_chunk_head(head);
+  if (!summary) throw BadBytes(summary.error().message);
+  rows += summary->rows;
+  cells += summary->rows * std::max<std::size_t>(summary->series.size(), 1);
+  if (rows > kMaxRows || cells > kMaxCells) throw BadBytes("there are too many values");
   auto block = decode_chunk(head, body);
   if (!block) throw BadBytes(block.error().message);
   ShippedRows part{.device = device, .rows = {.device_id = device.device_id, .fields = {}}};
@@ -143,12 +155,10 @@ Result<Shipment> decode_shipment(std::span<const std::uint8_t> bytes) try {
   if (flags != 0) throw BadBytes("flags that are not known");
   const auto dictionary = read_dictionary(in);
   Shipment shipment{.gateway = dictionary.gateway, .parts = {}};
-  std::size_t cells = 0;
+  std::size_t rows = 0, cells = 0;
   for (auto left = in.count(3); left > 0; --left) {
     if (shipment.parts.size() == dictionary.devices.size()) throw BadBytes("there are more parts than devices");
-    shipment.parts.push_back(read_part(in, dictionary));
-    cells += shipment.parts.back().rows.block->cells();
-    if (cells > kMaxCells) throw BadBytes("there are too many values");
+    shipment.parts.push_back(read_part(in, dictionary, rows, cells));
   }
   return shipment;
 } catch (const BadBytes& problem) {

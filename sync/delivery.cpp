@@ -53,6 +53,7 @@ Result<Parcel> Delivery::pack(storage::Batch batch, Source& source) {
 }
 
 Taken Delivery::send(const Parcel& parcel, const std::stop_token& stop) {
+  if (parcel.readings.empty()) return {};
   refused_.clear();
   taken_ = false;
   if (auto sent = send_or_bisect(parcel.readings, parcel, stop); !sent) return sent;
@@ -67,10 +68,14 @@ Taken Delivery::send_or_bisect(std::span<const Outgoing> part, const Parcel& par
   if (stop.stop_requested()) return fail(ErrorKind::retry, "stopping");
   const auto began = clock_.monotonic();
   const bool is_whole = part.size() == parcel.readings.size();
-  auto sent = sink_->deliver(is_whole ? parcel.bytes : sink_->pack(part), part, stop);
+  const auto packed = is_whole ? std::string() : sink_->pack(part);
+  const auto& bytes = is_whole ? parcel.bytes : packed;
+  if (sink_->packs() && bytes.empty()) return {};  // nothing that the store could hold: that says nothing of it
+  auto sent = sink_->deliver(bytes, part, stop);
   adapt(part.size(), clock_.monotonic() - began);
   if (sent) {
     taken_ = true;
+    ++requests_;
     taken_readings_ += part.size();
     std::uint64_t samples = 0;
     for (const auto& outgoing : part) samples += outgoing.rows->numeric_samples(outgoing.row);

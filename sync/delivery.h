@@ -46,6 +46,9 @@ class Delivery {
   /// A request has failed: the next one is smaller.
   void ask_less();
 
+  /// That the store has answered: readings without anything that it could hold need none.
+  std::uint64_t requests() const { return requests_; }
+
   struct Counts {
     std::uint64_t samples = 0;
     std::uint64_t readings = 0;
@@ -73,6 +76,7 @@ class Delivery {
   bool taken_ = false;                                     ///< The store has taken something of that batch.
   std::size_t refused_in_row_ = 0;                         ///< Readings refused since the last that was taken.
   std::set<std::pair<std::string, Timestamp>> set_aside_;  ///< Refused before; a resend makes no second dead letter.
+  std::uint64_t requests_ = 0;
   std::atomic<std::uint64_t> samples_ = 0, taken_readings_ = 0, refused_readings_ = 0;
 };
 

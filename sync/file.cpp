@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -49,6 +50,7 @@ class FileSink final : public Sink {
   FileSink(FileConfig config, std::string gateway) : config_(std::move(config)), gateway_(std::move(gateway)) {}
 
   std::string pack(std::span<const Outgoing>) const override { return {}; }
+  bool packs() const override { return false; }
   Taken deliver(std::string_view, std::span<const Outgoing> batch, const std::stop_token&) override {
     std::error_code problem;
     std::filesystem::create_directories(config_.directory, problem);
@@ -82,7 +84,8 @@ class FileSink final : public Sink {
       return fail(ErrorKind::retry, fmt::format("{} cannot be written: {}", path, std::strerror(errno)));
     };
     const File file(path);
-    if (file.handle() < 0) return failed();
+    // What a person asks for beside the live readings writes to the same files.
+    if (file.handle() < 0 || ::flock(file.handle(), LOCK_EX) != 0) return failed();
     const auto end = end_of_lines(file.handle());
     if (end < 0 || ::ftruncate(file.handle(), end) != 0) return failed();
     for (auto at = end; !lines.empty();) {

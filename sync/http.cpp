@@ -18,6 +18,7 @@ using namespace std::chrono_literals;
 constexpr std::size_t kKept = 2000;  // of an answer, for people
 constexpr std::size_t kMostAnswer = 4 << 20;
 constexpr long kConnectMs = 5000;
+constexpr long kKeptSeconds = 24 * 3600;
 constexpr std::chrono::milliseconds kLongestWait = 15min;  // that a server may ask for
 
 struct FreeHeaders {
@@ -134,6 +135,8 @@ void HttpClient::set_options() {
   curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, kConnectMs);
   curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, problem_.data());
   curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, look_at_header);
+  curl_easy_setopt(curl, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);  // a proxy's
+  curl_easy_setopt(curl, CURLOPT_MAXAGE_CONN, kKeptSeconds);     // it is the server who ends a connection
   curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);  // the progress callback is where a request can be given up
   curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, is_stopped);
   curl_easy_setopt(curl, CURLOPT_USERAGENT, fmt::format("wattd/{}", kVersion).c_str());
@@ -208,7 +211,11 @@ std::expected<HttpClient::Answer, NotTaken> HttpClient::get(const std::string& u
 }
 
 Taken HttpClient::confirm(const std::stop_token& stop) {
-  if (auto answer = get(config_.url + "/ping", {}, stop); !answer) return std::unexpected(answer.error());
+  const auto answer = get(config_.url + "/ping", {}, stop);
+  if (!answer) return std::unexpected(answer.error());
+  // A proxy's word that nobody is behind it.
+  if (answer->status >= 502 && answer->status <= 504)
+    return fail(ErrorKind::retry, fmt::format("{} answered {}", config_.url, answer->status));
   return {};
 }
 

@@ -88,7 +88,9 @@ std::expected<Census, NotTaken> count(HttpClient& client, const InfluxQuery& que
     census->numbers_only = !query.non_numeric;
     return *census;
   }
-  const auto kind = answer->status == 404 ? ErrorKind::unsupported : ErrorKind::retry;
+  // Prometheus itself, for one, refuses to count over many names at once.
+  const bool never = answer->status == 400 || answer->status == 404 || answer->status == 422;
+  const auto kind = never ? ErrorKind::unsupported : ErrorKind::retry;
   return fail(kind, fmt::format("{} does not say what it holds: it answered {}: {}", query.url, answer->status,
                                 answer->body.substr(0, 300)));
 } catch (const std::exception& problem) {  // numbers and objects where there should be others

@@ -196,14 +196,24 @@ void Job::compare(Timestamp hour, const std::map<std::string, std::uint64_t>& he
 
 void Job::send_again(const std::string& device, TimeRange range, const std::stop_token& stop) {
   while (range.from < range.to) {
-    auto batch = until_it_works(stop, [&] { return source_->batch_of(device, range, delivery_.most()); });
-    if (batch->parts.empty()) return;
-    const auto& last = batch->parts.back();
-    range.from = from_unix_us(last.block->at_us[last.size() - 1]) + 1us;
-    const auto count = batch->size();
-    const auto parcel = delivery_.pack(std::move(*batch), *source_);
-    if (!parcel) throw GivenUp{parcel.error().message};
-    until_it_works(stop, [&] { return delivery_.send(*parcel, stop); });
+    std::size_t count = 0;
+    auto end = range.to;
+    bool again = false;
+    until_it_works(stop, [&]() -> Taken {
+      // After a failure fewer are read: the link may not carry as many in time.
+      if (std::exchange(again, true)) delivery_.forget_packed();
+      auto batch = source_->batch_of(device, range, delivery_.most());
+      if (!batch) return std::unexpected(batch.error());
+      count = batch->size();
+      if (count == 0) return {};
+      const auto& last = batch->parts.back();
+      end = from_unix_us(last.block->at_us[last.size() - 1]) + 1us;
+      const auto parcel = delivery_.pack(std::move(*batch), *source_);
+      if (!parcel) return std::unexpected(parcel.error());
+      return delivery_.send(*parcel, stop);
+    });
+    if (count == 0) return;
+    range.from = end;
     if (config_.backfill_rate > 0) pause(std::chrono::milliseconds{1000 * count / config_.backfill_rate}, stop);
   }
 }

@@ -31,6 +31,7 @@ class MqttSink final : public Sink {
         writer_(config_.broker, id) {}
 
   std::string pack(std::span<const Outgoing>) const override { return {}; }
+  bool packs() const override { return false; }
   Taken deliver(std::string_view, std::span<const Outgoing> batch, const std::stop_token& stop) override {
     for (; !batch.empty(); batch = batch.subspan(std::min(kAtOnce, batch.size()))) {
       if (stop.stop_requested()) return fail(ErrorKind::retry, "stopping");

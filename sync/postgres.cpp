@@ -69,14 +69,7 @@ class PostgresSink final : public Sink {
 
   std::string pack(std::span<const Outgoing> batch) const override { return rows_of(batch); }
   Taken deliver(std::string_view rows, std::span<const Outgoing> batch, const std::stop_token& stop) override {
-    bool is_new = false;
-    if (auto opened = connection_.open(stop, is_new); !opened) return opened;
-    if (is_new) {
-      if (auto ready = prepare(); !ready) {
-        connection_.close();
-        return ready;
-      }
-    }
+    if (auto ready = connect(stop); !ready) return ready;
     auto taken = write(rows, batch);
     if (taken) return taken;
     if (taken.error().kind == ErrorKind::permanent) {
@@ -110,8 +103,7 @@ class PostgresSink final : public Sink {
   }
 
   std::expected<Census, NotTaken> count(TimeRange range, const std::stop_token& stop) override {
-    bool is_new = false;
-    if (auto opened = connection_.open(stop, is_new); !opened) return std::unexpected(opened.error());
+    if (auto ready = connect(stop); !ready) return std::unexpected(ready.error());
     auto lines = connection_.ask(fmt::format(
         "SELECT string_agg(n || ' ' || device_id, chr(10)) FROM (SELECT device_id, count(*) AS n FROM {}.telemetry "
         "WHERE gateway_id = {} AND ts >= '{}' AND ts < '{}' GROUP BY device_id) AS counts",
@@ -126,6 +118,15 @@ class PostgresSink final : public Sink {
   }
 
  private:
+  Taken connect(const std::stop_token& stop) {
+    bool is_new = false;
+    if (auto opened = connection_.open(stop, is_new); !opened) return opened;
+    if (!is_new) return {};
+    auto ready = prepare();
+    if (!ready) connection_.close();
+    return ready;
+  }
+
   Taken prepare() {
     if (config_.create) {
       // Who may not make schemas may have been given one.

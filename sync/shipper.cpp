@@ -148,12 +148,14 @@ std::expected<bool, NotTaken> Shipper::send_next(Lane& lane, Instant now) {
     delivery_.forget_packed();
     return true;
   }
+  const auto requests = delivery_.requests();
   if (auto sent = send(*ready, lane); !sent) return std::unexpected(sent.error());
-  if (store_began_anew()) return true;
-  heard_at_ = clock_.monotonic();
+  const bool was_heard = delivery_.requests() != requests;
+  if (was_heard && store_began_anew()) return true;
+  if (was_heard) heard_at_ = clock_.monotonic();
   if (&lane != &live_ && config_.backfill_rate > 0)
     late_at_ = now + std::chrono::nanoseconds{1'000'000'000 * batch.size() / config_.backfill_rate};
-  after_success(lane, batch.end, !batch.parts.empty(), clock_.monotonic());
+  after_success(lane, batch.end, was_heard, clock_.monotonic());
   return true;
 }
 
@@ -166,7 +168,9 @@ Taken Shipper::send(const Ready& ready, const Lane& lane) {
   }
   auto sent = delivery_.send(ready.parcel, stop_);
   if (next.valid()) {
-    if (auto made = next.get(); made && sent) ahead_ = std::move(*made);
+    auto made = next.get();
+    if (made && sent) ahead_ = std::move(*made);
+    else delivery_.forget_packed();
   }
   return sent;
 }

@@ -51,6 +51,9 @@ class Sink {
   /// The bytes in which these readings travel, as far as they can be made ready before their turn.
   /// Threads: any, beside each other and deliver().
   virtual std::string pack(std::span<const Outgoing> batch) const = 0;
+  /// False for a sink whose pack() makes nothing ready; of others an empty pack() is one without anything in it that
+  /// the store could hold.
+  virtual bool packs() const { return true; }
   /// Hands over what pack() made of the batch. A request is given up as soon as `stop` is asked for.
   /// Errors: retry: nothing is lost, send the same again later (wrong credentials are this, too);
   /// permanent: the far side will never take these readings. Threads: its Shipper's only.

@@ -27,6 +27,9 @@ constexpr Quality operator|(Quality a, Quality b) {
   return static_cast<Quality>(static_cast<std::uint16_t>(a) | static_cast<std::uint16_t>(b));
 }
 constexpr Quality& operator|=(Quality& a, Quality b) { return a = a | b; }
+constexpr Quality without(Quality set, Quality flag) {
+  return static_cast<Quality>(static_cast<std::uint16_t>(set) & ~static_cast<std::uint16_t>(flag));
+}
 constexpr bool has(Quality set, Quality flag) {
   return (static_cast<std::uint16_t>(set) & static_cast<std::uint16_t>(flag)) != 0;
 }

@@ -61,6 +61,7 @@ struct FakeSource final : Source {
 
 struct FakeSink final : Sink {
   std::string pack(std::span<const Outgoing>) const override { return {}; }
+  bool packs() const override { return false; }
   Taken deliver(std::string_view, std::span<const Outgoing> batch, const std::stop_token&) override {
     ++requests;
     broken += closes;

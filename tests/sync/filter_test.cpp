@@ -80,6 +80,44 @@ TEST(Filter, of_every_stretch_a_reading_arrives_though_requests_fail) {
   EXPECT_LT(sink->taken.size(), 400u);
 }
 
+TEST(Filter, readings_that_stay_here_say_nothing_of_the_store) {
+  FakeClock clock;
+  FakeLedger ledger;
+  auto* source = new FakeSource;
+  auto* sink = new FakeSink;
+  source->clock = sink->clock = &clock;
+  source->count = 1;
+  Shipper shipper({.id = "up", .settle = 10s, .filter = {.every = 10us}}, {.sink_id = "up"},
+                  std::unique_ptr<Source>(source), std::unique_ptr<Sink>(sink), ledger, clock);
+  const auto turn_until_idle = [&] {
+    while (shipper.step(clock.monotonic()) <= clock.monotonic()) {
+    }
+  };
+  turn_until_idle();
+  const auto first = shipper.status().last_success;
+  sink->dies_unseen = true;
+  clock.advance(11s);
+  source->count = 5;  // of the same stretch
+  turn_until_idle();
+  EXPECT_EQ(sink->taken, (std::vector<std::int64_t>{0, 0})) << "asked before it settled, it was another one";
+  EXPECT_NE(shipper.status().last_success, first);
+}
+
+TEST(Delivery, an_empty_batch_after_one_that_was_refused_is_nothing) {
+  FakeClock clock;
+  FakeLedger ledger;
+  FakeSource source;
+  auto* sink = new FakeSink;
+  source.clock = sink->clock = &clock;
+  source.count = 100;
+  sink->refuses_all = true;
+  Delivery delivery({.id = "up"}, std::unique_ptr<Sink>(sink), ledger, clock);
+  const auto parcel = delivery.pack(*source.batch_after({}, 25, 100), source);
+  EXPECT_FALSE(delivery.send(*parcel, {}));
+  EXPECT_TRUE(delivery.send({}, {}));
+  EXPECT_TRUE(ledger.letters.empty());
+}
+
 TEST(Schedule, sends_within_its_hours_alone) {
   FakeClock clock;
   FakeLedger ledger;
