@@ -305,6 +305,7 @@ storage::Cursor Shipper::cursor() const {
 }
 
 void Shipper::save() {
+  saved_at_ = clock_.monotonic();
   ledger_.save(cursor());
   const std::scoped_lock lock(mutex_);
   status_.cursor = cursor();
@@ -412,7 +413,12 @@ void Shipper::after_success(Lane& lane, const storage::Position& end, bool has_s
     log::notice(fmt::format("{}: sending again", config_.id), {{"SINK", config_.id}});
   if (has_sent) failures_in_row_ = 0;
   lane.read = end;
-  lane.unsettled.push_back({end.seq < lane.end ? end : storage::Position{.seq = lane.end}, now});
+  const auto reached = end.seq < lane.end ? end : storage::Position{.seq = lane.end};
+  // What the sink does not get cannot be lost upstream: it settles with what went before it.
+  if (has_sent) lane.unsettled.push_back({reached, now});
+  else if (!lane.unsettled.empty()) lane.unsettled.back().end = reached;
+  else lane.settled = reached;
+  if (!has_sent && now - saved_at_ >= kCount) save();
   const std::scoped_lock lock(mutex_);
   status_.cursor = cursor();
   status_.backfill_segments = late_segments();

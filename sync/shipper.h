@@ -122,6 +122,7 @@ class Shipper {
   std::uint64_t breaks_ = 0;  ///< Of the sink's connection, as far as they are known here.
   int breaks_in_row_ = 0;
   Instant heard_at_{};  ///< When the store was known to be there, and not to have been started anew, last.
+  Instant saved_at_{};
   Instant counted_at_{};
   std::uint64_t counted_readings_ = 0;  ///< Sent until then.
   std::stop_token stop_;                ///< Of run(); none in tests that call step().

@@ -101,6 +101,7 @@ struct FakeSink final : Sink {
   std::string target() const override { return "fake"; }
   std::uint64_t breaks() const override { return broken; }
   Taken confirm(const std::stop_token&) override {
+    ++confirmed;
     broken += closes;
     if (dies_unseen) broken += std::exchange(dies_unseen, false);
     if (down) return fail(ErrorKind::retry, "down");
@@ -111,7 +112,7 @@ struct FakeSink final : Sink {
   std::chrono::microseconds takes{0};
   std::chrono::milliseconds wait{0};
   std::size_t most = SIZE_MAX, largest = 0;
-  int requests = 0;
+  int requests = 0, confirmed = 0;
   int lose = -1;  ///< After so many.
   bool down = false;
   bool refuses_all = false;

@@ -103,6 +103,27 @@ TEST(Filter, readings_that_stay_here_say_nothing_of_the_store) {
   EXPECT_NE(shipper.status().last_success, first);
 }
 
+TEST(Filter, what_a_sink_never_gets_settles_without_asking_it) {
+  FakeClock clock;
+  FakeLedger ledger;
+  auto* source = new FakeSource;
+  auto* sink = new FakeSink;
+  source->clock = sink->clock = &clock;
+  Shipper shipper({.id = "up", .filter = {.devices = {"other"}}}, {.sink_id = "up"}, std::unique_ptr<Source>(source),
+                  std::unique_ptr<Sink>(sink), ledger, clock);
+  for (int second = 0; second < 60; ++second) {
+    ++source->count;
+    while (shipper.step(clock.monotonic()) <= clock.monotonic()) {
+    }
+    clock.advance(1s);
+  }
+  EXPECT_EQ(sink->confirmed, 0);
+  EXPECT_EQ(sink->requests, 0);
+  EXPECT_GE(ledger.saved.settled, 50u) << "retention may count on it";
+  EXPECT_LE(ledger.saves, 7);
+  EXPECT_EQ(shipper.status().cursor.settled, 60u);
+}
+
 TEST(Delivery, an_empty_batch_after_one_that_was_refused_is_nothing) {
   FakeClock clock;
   FakeLedger ledger;
