@@ -1,6 +1,7 @@
 #pragma once
 #include <algorithm>
 #include <map>
+#include <mutex>
 #include <set>
 #include <string>
 #include <vector>
@@ -13,6 +14,9 @@
 
 namespace wattd::sync {
 
+/// What is read ahead looks at the clock while a request lets time pass.
+inline std::mutex fake_time;
+
 /// A log of single-reading segments, and a store that takes or refuses them.
 struct FakeSource final : Source {
   Result<storage::Batch> batch_after(const storage::Position& position, std::size_t max_readings,
@@ -20,6 +24,7 @@ struct FakeSource final : Source {
     ++reads;
     storage::Batch batch{.end = position, .parts = {}};
     std::vector<Reading> readings;
+    const std::scoped_lock lock(fake_time);
     for (auto i = position.seq; i < std::min(count, last) && readings.size() < max_readings; ++i) {
       readings.push_back({.device_id = "D1",
                           .at = from_unix_us(static_cast<std::int64_t>(i)),
@@ -66,7 +71,10 @@ struct FakeSink final : Sink {
     ++requests;
     broken += closes;
     largest = std::max(largest, batch.size());
-    clock->advance(takes);
+    {
+      const std::scoped_lock lock(fake_time);
+      clock->advance(takes);
+    }
     if (down || lose-- == 0) {
       NotTaken problem({ErrorKind::retry, "down"});
       problem.wait = wait;
