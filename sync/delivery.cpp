@@ -89,7 +89,8 @@ Taken Delivery::send_or_bisect(std::span<const Outgoing> part, const Parcel& par
     // One after the other and none taken: before the rest is tried singly, too, the last one has to tell.
     if (taken_ || refused_.size() != kRefusesEverything) return {};
     const auto last = std::span(parcel.readings).last(1);
-    if (!sink_->deliver(sink_->pack(last), last, stop)) return refuses_everything();
+    const auto told = sink_->pack(last);
+    if ((sink_->packs() && told.empty()) || !sink_->deliver(told, last, stop)) return refuses_everything();
     taken_ = true;
     return {};
   }

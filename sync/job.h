@@ -41,7 +41,7 @@ struct JobStatus {
   std::uint64_t sent_readings = 0;      ///< Again.
   std::uint64_t different = 0;          ///< Hours of a device.
   std::vector<Difference> differences;  ///< The first of them.
-  std::string last_error;               ///< While upstream is away; or why it was given up.
+  std::string last_error;               ///< While upstream is away; empty while it goes on.
   std::string result;                   ///< One line for people, once it has ended.
   bool failed = false;
 };
