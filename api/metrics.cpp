@@ -115,13 +115,14 @@ void add_sources(std::vector<MetricFamily>& families, const Overview& overview) 
 }
 
 void add_sinks(std::vector<MetricFamily>& families, const Overview& overview, Timestamp now) {
-  std::vector<ClientMetric> samples, refused, failures, behind, waiting, lags, paused;
+  std::vector<ClientMetric> samples, refused, failures, bytes, behind, waiting, lags, paused;
   for (const auto& [sink, job] : overview.sinks) {
     const Labels labels{{"sink", sink.id}};
     samples.push_back(counter(static_cast<double>(sink.sent_samples), labels));
     refused.push_back(counter(static_cast<double>(sink.refused_readings), labels));
     failures.push_back(counter(static_cast<double>(sink.failures), labels));
-    const auto last = overview.usage.last_seq;
+    bytes.push_back(counter(static_cast<double>(sink.bytes), labels));
+    const auto last = sink.stream == sync::Stream::readings ? overview.usage.last_seq : sink.newest;
     behind.push_back(gauge(last > sink.cursor.sent ? static_cast<double>(last - sink.cursor.sent) : 0, labels));
     waiting.push_back(gauge(static_cast<double>(sink.waiting_readings), labels));
     lags.push_back(gauge(sync::lag(sink, now), labels));
@@ -133,6 +134,7 @@ void add_sinks(std::vector<MetricFamily>& families, const Overview& overview, Ti
   add("wattd_sink_samples_total", "Numeric samples a sink answered for.", MetricType::Counter, samples);
   add("wattd_sink_refused_readings_total", "Readings a sink refused for good.", MetricType::Counter, refused);
   add("wattd_sink_failures_total", "Requests that failed.", MetricType::Counter, failures);
+  add("wattd_sink_bytes_total", "Bytes sent and received, without what TLS and TCP add.", MetricType::Counter, bytes);
   add("wattd_sink_behind_segments", "Segments a sink has not been sent yet.", MetricType::Gauge, behind);
   add("wattd_sink_waiting_readings", "Readings a sink has not been sent yet, as far as they are in the ring.",
       MetricType::Gauge, waiting);

@@ -43,9 +43,12 @@ Json::Value to_json(const sync::JobStatus& job, Timestamp now) {
 
 Json::Value to_json(const sync::SinkStatus& status, std::uint64_t last_seq, Timestamp now) {
   const auto& sink = status.shipper;
+  if (sink.stream != sync::Stream::readings) last_seq = sink.newest;
   Json::Value json;
   json["id"] = sink.id;
+  json["sink"] = sink.id.substr(0, sink.id.find('/'));
   json["target"] = sink.target;
+  json["stream"] = std::string(to_string(sink.stream));
   json["paused"] = sink.paused;
   json["settled_seq"] = Json::UInt64(sink.cursor.settled);
   json["sent_seq"] = Json::UInt64(sink.cursor.sent);
@@ -68,6 +71,13 @@ Json::Value to_json(const sync::SinkStatus& status, std::uint64_t last_seq, Time
   json["sent_readings"] = Json::UInt64(sink.sent_readings);
   json["sent_samples"] = Json::UInt64(sink.sent_samples);
   json["refused_readings"] = Json::UInt64(sink.refused_readings);
+  json["bytes"] = Json::UInt64(sink.bytes);
+  if (sink.budget > 0) {
+    json["budget"]["bytes_a_day"] = Json::Int64(sink.budget);
+    json["budget"]["spent_on"] = sink.spent.date;
+    json["budget"]["spent_bytes"] = Json::Int64(sink.spent.bytes);
+    json["budget"]["waits"] = sink.waits_for_budget;
+  }
   json["failures"] = Json::UInt64(sink.failures);
   json["last_success"] = time_or_null(sink.last_success);
   json["last_error"] = text_or_null(sink.last_error);

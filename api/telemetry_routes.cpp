@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <map>
 
 #include "api/json.h"
@@ -101,24 +102,10 @@ Response Routes::demand(const Request& request, const std::string& meter, bool b
   if (field.empty()) field = "energy_import_total";
   const auto& calendar = reader_.calendar();
   range = {calendar.quarter_of(range.from).from, calendar.quarter_of(range.to).from};
-  std::vector<EnergyBlock> blocks;
-  std::vector<EnergyBlock> fives;
-  for (const auto& term : *terms) {
-    std::vector<EnergyBlock> own;
-    std::vector<EnergyBlock> own_fives;
-    // A day at a time: a meter read every second has 86,400 increments of it.
-    for (auto at = range.from; at < range.to;) {
-      const TimeRange day{at, std::min(range.to, calendar.day_of(at).to)};
-      const auto increments = reader_.increments({term.device_id, field}, day);
-      if (!increments) return storage_error(increments.error());
-      std::ranges::move(energy_blocks(*increments, calendar, day, 15min), std::back_inserter(own));
-      std::ranges::move(energy_blocks(*increments, calendar, day, 5min), std::back_inserter(own_fives));
-      at = day.to;
-    }
-    add_blocks(blocks, own, term.sign);
-    add_blocks(fives, own_fives, term.sign);
-  }
-  return ok(envelope(to_json(*terms, field, blocks, slide(fives, 3), calendar)));
+  constexpr std::array kLengths{std::chrono::minutes{15}, std::chrono::minutes{5}};
+  const auto blocks = reader_.energy_blocks(*terms, field, range, kLengths);
+  if (!blocks) return storage_error(blocks.error());
+  return ok(envelope(to_json(*terms, field, (*blocks)[0], slide((*blocks)[1], 3), calendar)));
 }
 
 Response Routes::statistics(const Request& request, const std::string& device_id) {

@@ -40,7 +40,7 @@ Result<Json::Value> find_sink(Context& context, const std::string& id) {
   if (!sinks) return sinks;
   std::string known;
   for (const auto& sink : (*sinks)["data"]) {
-    if (sink["id"].asString() == id) return sink;
+    if (sink["id"].asString() == id || sink["sink"].asString() == id) return sink;
     known += " " + sink["id"].asString();
   }
   return fail(ErrorKind::permanent,
@@ -71,10 +71,11 @@ int sync_status(Context& context) {
     for (const auto& sink : list) {
       const bool waits = sink["waiting_readings"].asUInt64() > 0;
       table.add({cell(sink["id"]), cell(sink["target"]),
-                 sink["paused"].asBool()         ? "paused"
-                 : !sink["last_error"].isNull()  ? cell(sink["last_error"])
-                 : sink["last_success"].isNull() ? "nothing sent yet"
-                                                 : "ok",
+                 sink["paused"].asBool()            ? "paused"
+                 : sink["budget"]["waits"].asBool() ? "waits for its budget"
+                 : !sink["last_error"].isNull()     ? cell(sink["last_error"])
+                 : sink["last_success"].isNull()    ? "nothing sent yet"
+                                                    : "ok",
                  cell(sink["sent_samples"]), cell(sink["waiting_readings"]), span_of(sink["lag_seconds"]),
                  cell(sink["readings_per_second"]) + "/s", waits ? span_of(sink["seconds_left"]) : "-",
                  cell(sink["refused_readings"]), cell(sink["failures"]), progress_of(sink["job"])});
@@ -100,9 +101,7 @@ int sync_cursor(Context& context, const std::string& id) {
 int pause_sink(Context& context, const std::string& id, bool paused) {
   const auto done = context.client.post(fmt::format("/api/v1/sinks/{}/{}", escaped(id), paused ? "pause" : "resume"));
   return answer(context, done, [&](const Json::Value&) {
-    fmt::print("{}\n", paused ? id + " is paused until it is resumed, or wattd is started anew or reloads its "
-                                     "configuration; nothing is lost"
-                              : id + " goes on");
+    fmt::print("{}\n", paused ? id + " is paused until it is resumed; nothing is lost" : id + " goes on");
   });
 }
 

@@ -54,23 +54,28 @@ void Uplinks::add_home(const sync::HomeAssistantConfig& config, const std::strin
   auto broker = config.broker;
   if (broker.client_id.empty()) broker.client_id = "wattd-" + gateway_id.substr(0, 8) + "-" + config.id;
   const auto status = home.assistant->availability_topic();
-  home.writer =
-      std::make_unique<drivers::mqtt::Writer>(std::move(broker), config.id, drivers::mqtt::Will{status, "offline"},
-                                              [&home, status](drivers::mqtt::Writer& writer) {
-                                                home.assistant->connected();
-                                                writer.publish(status, "online", true);
-                                              });
+  home.writer = std::make_unique<drivers::mqtt::Writer>(
+      std::move(broker), config.id, [status] { return drivers::mqtt::Will{status, "offline"}; },
+      [&home, status](drivers::mqtt::Writer& writer) {
+        home.assistant->connected();
+        writer.publish(status, "online", true);
+      });
 }
 
 Uplinks::Uplinks(const Settings& settings, const std::string& gateway_id, const std::vector<storage::Cursor>& cursors,
                  const storage::Store& store, pipeline::Pipeline& pipeline, const Clock& clock)
     : store_(store), gateway_id_(gateway_id), clock_(clock), ledger_(std::make_unique<PipelineLedger>(pipeline)) {
-  for (const auto& config : settings.sinks) {
-    const auto known = std::ranges::find(cursors, config.id, &storage::Cursor::sink_id);
-    uplinks_.push_back({.config = config,
-                        .shipper = std::make_unique<sync::Shipper>(
-                            config, known == cursors.end() ? storage::Cursor{} : *known, sync::database_source(store),
-                            sync::make_sink(config, gateway_id), *ledger_, clock)});
+  for (const auto& sink : settings.sinks) {
+    const auto budget = sink.budget > 0 ? std::make_shared<sync::Budget>(sink.budget) : nullptr;
+    for (const auto& config : configs_of(sink)) {
+      const auto known = std::ranges::find(cursors, config.id, &storage::Cursor::sink_id);
+      uplinks_.push_back(
+          {.sink = sink,
+           .budget = budget,
+           .shipper = std::make_unique<sync::Shipper>(config, known == cursors.end() ? storage::Cursor{} : *known,
+                                                      sync::make_source(store, config.stream, clock),
+                                                      sync::make_sink(config, gateway_id), *ledger_, clock, budget)});
+    }
   }
   for (const auto& uplink : uplinks_) {
     threads_.push_back(start_thread("uplink", [&s = *uplink.shipper](const std::stop_token& stop) { s.run(stop); }));
@@ -105,7 +110,7 @@ std::vector<sync::SinkStatus> Uplinks::status() const {
 }
 
 Uplinks::Uplink* Uplinks::find(const std::string& sink) {
-  const auto found = std::ranges::find(uplinks_, sink, [](const Uplink& uplink) { return uplink.config.id; });
+  const auto found = std::ranges::find(uplinks_, sink, [](const Uplink& uplink) { return uplink.sink.id; });
   return found == uplinks_.end() ? nullptr : &*found;
 }
 
@@ -118,26 +123,30 @@ std::unexpected<Error> no_such_sink(const std::string& sink) {
 }  // namespace
 
 Result<void> Uplinks::pause(const std::string& sink, bool paused) {
-  auto* const uplink = find(sink);
-  if (uplink == nullptr) return no_such_sink(sink);
-  uplink->shipper->pause(paused);
+  if (find(sink) == nullptr) return no_such_sink(sink);
+  for (auto& uplink : uplinks_) {
+    if (uplink.sink.id == sink) uplink.shipper->pause(paused);
+  }
   return {};
 }
 
 Result<void> Uplinks::start(const std::string& sink, const sync::JobRequest& request) {
   auto* const uplink = find(sink);
   if (uplink == nullptr) return no_such_sink(sink);
+  const bool needs_readings = request.kind != sync::JobRequest::Kind::test;
+  if (needs_readings && std::ranges::find(uplink->sink.streams, sync::Stream::readings) == uplink->sink.streams.end())
+    return fail(ErrorKind::permanent, fmt::format("{} gets no readings: its streams follow what changes", sink));
   const std::scoped_lock lock(mutex_);
   if (uplink->job && !uplink->job->status().ended)
     return fail(ErrorKind::retry, "another job of this sink is still running: wattctl sync status");
   uplink->job_thread = {};
-  auto config = uplink->config;
+  auto config = uplink->sink;
   // A second connection of the same name would push the first one out at a broker.
   config.id += "-job";
   if (auto* mqtt = std::get_if<sync::MqttSinkConfig>(&config.store); mqtt != nullptr && !mqtt->broker.client_id.empty())
     mqtt->broker.client_id += "-job";
-  auto job = std::make_unique<sync::Job>(request, uplink->config, sync::database_source(store_),
-                                         sync::make_sink(config, gateway_id_), *ledger_, clock_);
+  auto job = std::make_unique<sync::Job>(request, uplink->sink, sync::database_source(store_),
+                                         sync::make_sink(config, gateway_id_), *ledger_, clock_, uplink->budget);
   uplink->job = std::move(job);
   uplink->job_thread = start_thread("uplink-job", [&j = *uplink->job](const std::stop_token& stop) { j.run(stop); });
   return {};

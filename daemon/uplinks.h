@@ -33,9 +33,10 @@ class Uplinks {
  private:
   class PipelineLedger;
 
-  /// A sink, and what a person asked of it last.
+  /// One stream of a sink, and with the first of them what a person asked of the sink last.
   struct Uplink {
-    sync::SinkConfig config;
+    sync::SinkConfig sink;
+    std::shared_ptr<sync::Budget> budget;
     std::unique_ptr<sync::Shipper> shipper;
     std::unique_ptr<sync::Job> job = {};
     std::jthread job_thread = {};

@@ -317,4 +317,24 @@ Result<std::vector<Rollup>> Reader::aggregate(const Series& series, TimeRange as
   });
 }
 
+Result<std::vector<std::vector<EnergyBlock>>> Reader::energy_blocks(std::span<const MeterTerm> terms,
+                                                                    const std::string& field, TimeRange range,
+                                                                    std::span<const std::chrono::minutes> lengths) {
+  std::vector<std::vector<EnergyBlock>> sums(lengths.size());
+  for (const auto& term : terms) {
+    std::vector<std::vector<EnergyBlock>> own(lengths.size());
+    // A day at a time: a meter read every second has 86,400 increments of it.
+    for (auto at = range.from; at < range.to;) {
+      const TimeRange day{at, std::min(range.to, calendar_.day_of(at).to)};
+      const auto found = increments({term.device_id, field}, day);
+      if (!found) return std::unexpected(found.error());
+      for (std::size_t i = 0; i < lengths.size(); ++i)
+        std::ranges::move(wattd::energy_blocks(*found, calendar_, day, lengths[i]), std::back_inserter(own[i]));
+      at = day.to;
+    }
+    for (std::size_t i = 0; i < lengths.size(); ++i) add_blocks(sums[i], own[i], term.sign);
+  }
+  return sums;
+}
+
 }  // namespace wattd::storage

@@ -30,6 +30,7 @@ inline constexpr std::string_view kSelectAlerts =
     "SELECT alert_id, rule_id, ifnull(tenant_id,''), device_id, severity, message, actual_value, threshold_value, "
     "status, count, last_value, last_seen_at, ifnull(acknowledged_by,''), acknowledged_at, resolved_at, created_at, "
     "ifnull(resolved_by,''), notified_at, escalated_at, late, flapping, stands FROM alerts";
+inline constexpr int kAlertColumns = 22;
 /// The alert in a row of kSelectAlerts.
 Alert alert_from(const Statement& row);
 

@@ -60,6 +60,21 @@ Reading Rows::reading(std::size_t row) const {
   return reading;
 }
 
+Rows rows_of(const Reading& reading) {
+  Rows rows{.device_id = reading.device_id};
+  auto block = std::make_shared<Block>();
+  block->add_row(to_unix_us(reading.at), reading.device_version, reading.quality);
+  block->received_us = {to_unix_us(reading.received)};
+  for (const auto& field : reading.fields) {
+    const auto id = static_cast<std::uint32_t>(rows.fields.size());
+    block->column(id, id).put(0, field.value, field.quality);
+    rows.fields.push_back(field.name);
+  }
+  block->fill_up();
+  rows.block = std::move(block);
+  return rows;
+}
+
 bool Reader::is_in_catalogue(std::uint32_t device_key) {
   if (devices_.contains(device_key)) return true;
   Statement known(database_, "SELECT 1 FROM devices WHERE device_key=?");
@@ -176,6 +191,15 @@ Result<std::uint64_t> Reader::last_segment() {
     Statement last(database_, "SELECT seq FROM arrivals ORDER BY seq DESC LIMIT 1");
     if (last.step()) return static_cast<std::uint64_t>(last.integer(0));
     return static_cast<std::uint64_t>(load_number(database_, "last_seq"));
+  });
+}
+
+Result<std::uint64_t> Reader::last_segment_before(std::uint64_t after, Timestamp before) {
+  return guarded([&] {
+    Statement next(database_, "SELECT seq FROM arrivals WHERE seq>? AND to_at>=? ORDER BY seq LIMIT 1");
+    next.bind(static_cast<std::int64_t>(after)).bind(before);
+    if (next.step()) return static_cast<std::uint64_t>(next.integer(0)) - 1;
+    return std::max(after, last_segment().value_or(after));
   });
 }
 

@@ -43,6 +43,9 @@ struct Rows {
   Reading reading(std::size_t row) const;
 };
 
+/// A reading as rows of its own.
+Rows rows_of(const Reading& reading);
+
 /// Readings in the order of their segments, for a sink.
 struct Batch {
   Position end;  ///< Where the next batch begins; the same as asked for when there is nothing more.

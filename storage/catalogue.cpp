@@ -155,29 +155,43 @@ void Catalogue::roll_back() {
   added_.clear();
 }
 
+namespace {
+
+constexpr std::string_view kSelectDevices =
+    "SELECT device_id, device_name, device_type, tenant_id, ifnull(building_id,''), ifnull(location,''), "
+    "ifnull(manufacturer,''), ifnull(model,''), ifnull(metadata_json,'{}'), status, schema_version, "
+    "enrichment_status, stamp, meter_role, ifnull(parent_device_id,''), ifnull(formula,''), "
+    "ifnull(origin,''), version, created_at, updated_at, deleted_at FROM devices";
+
+Device device_from(const Statement& row) {
+  Device device;
+  device.id = row.text(0), device.name = row.text(1), device.type = row.text(2), device.tenant = row.text(3);
+  device.building = row.text(4), device.location = row.text(5), device.manufacturer = row.text(6);
+  device.model = row.text(7), device.metadata_json = row.text(8);
+  device.status = device_status_from(row.text(9)).value_or(DeviceStatus::active);
+  device.schema_version = row.text(10);
+  device.enrichment = named<EnrichmentStatus>(row.text(11), 5).value_or(EnrichmentStatus::skipped);
+  device.stamp = row.text(12) == "arrival" ? StampSource::arrival : StampSource::device;
+  device.role = named<MeterRole>(row.text(13), 3).value_or(MeterRole::main);
+  device.parent_id = row.text(14), device.formula = row.text(15), device.origin = row.text(16);
+  device.version = static_cast<std::uint32_t>(row.integer(17));
+  device.created_at = row.time(18), device.updated_at = row.time(19), device.deleted_at = row.time_if(20);
+  return device;
+}
+
+}  // namespace
+
 std::vector<Device> load_devices(Database& database) {
-  Statement row(database,
-                "SELECT device_id, device_name, device_type, tenant_id, ifnull(building_id,''), ifnull(location,''), "
-                "ifnull(manufacturer,''), ifnull(model,''), ifnull(metadata_json,'{}'), status, schema_version, "
-                "enrichment_status, stamp, meter_role, ifnull(parent_device_id,''), ifnull(formula,''), "
-                "ifnull(origin,''), version, created_at, updated_at, deleted_at FROM devices ORDER BY device_id");
+  Statement row(database, fmt::format("{} ORDER BY device_id", kSelectDevices));
   std::vector<Device> devices;
-  while (row.step()) {
-    Device device;
-    device.id = row.text(0), device.name = row.text(1), device.type = row.text(2), device.tenant = row.text(3);
-    device.building = row.text(4), device.location = row.text(5), device.manufacturer = row.text(6);
-    device.model = row.text(7), device.metadata_json = row.text(8);
-    device.status = device_status_from(row.text(9)).value_or(DeviceStatus::active);
-    device.schema_version = row.text(10);
-    device.enrichment = named<EnrichmentStatus>(row.text(11), 5).value_or(EnrichmentStatus::skipped);
-    device.stamp = row.text(12) == "arrival" ? StampSource::arrival : StampSource::device;
-    device.role = named<MeterRole>(row.text(13), 3).value_or(MeterRole::main);
-    device.parent_id = row.text(14), device.formula = row.text(15), device.origin = row.text(16);
-    device.version = static_cast<std::uint32_t>(row.integer(17));
-    device.created_at = row.time(18), device.updated_at = row.time(19), device.deleted_at = row.time_if(20);
-    devices.push_back(std::move(device));
-  }
+  while (row.step()) devices.push_back(device_from(row));
   return devices;
+}
+
+std::optional<Device> load_device(Database& database, std::string_view id) {
+  Statement row(database, fmt::format("{} WHERE device_id=?", kSelectDevices));
+  row.bind(id);
+  return row.step() ? std::optional(device_from(row)) : std::nullopt;
 }
 
 std::vector<Series> load_series(Database& database) {
@@ -213,11 +227,14 @@ std::vector<SegmentRange> ranges_from(std::string_view text) {
 }
 
 std::vector<Cursor> load_cursors(Database& database) {
-  Statement row(database, "SELECT sink_id, settled_seq, sent_seq, ifnull(backfill,'') FROM cursors");
+  Statement row(database,
+                "SELECT sink_id, settled_seq, sent_seq, ifnull(backfill,''), paused, spent_on, spent_bytes "
+                "FROM cursors");
   std::vector<Cursor> cursors;
   while (row.step()) {
     cursors.push_back({row.text(0), static_cast<std::uint64_t>(row.integer(1)),
-                       static_cast<std::uint64_t>(row.integer(2)), ranges_from(row.text(3))});
+                       static_cast<std::uint64_t>(row.integer(2)), ranges_from(row.text(3)), row.integer(4) != 0,
+                       row.text(5), row.integer(6)});
   }
   return cursors;
 }

@@ -94,6 +94,7 @@ class Catalogue::SeriesOf {
 
 /// Every device ever known, deleted ones included.
 std::vector<Device> load_devices(Database& database);
+std::optional<Device> load_device(Database& database, std::string_view id);
 /// Every field that any device ever sent.
 std::vector<Series> load_series(Database& database);
 /// What each sink still owes.

@@ -26,6 +26,9 @@ struct Cursor {
   std::uint64_t settled = 0;
   std::uint64_t sent = 0;
   std::vector<SegmentRange> done = {};  ///< Beyond `settled`, in order and apart: live data goes before what is late.
+  bool paused = false;                  ///< By a person.
+  std::string spent_on = {};            ///< The last day of the site's clock on which the sink sent or received,
+  std::int64_t spent_bytes = 0;         ///< and how many bytes, over all of its streams.
   bool operator==(const Cursor&) const = default;
 };
 

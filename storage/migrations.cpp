@@ -516,4 +516,68 @@ CREATE TABLE audit (
 CREATE INDEX ix_audit_subject ON audit(subject);
 )sql";
 
+const char* const kSchema5 = R"sql(
+-- What sinks get beside readings: of each record, the number of its last change. A record that changes moves to the end.
+CREATE TABLE changes (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT,
+  stream TEXT NOT NULL CHECK (stream IN ('devices', 'alerts')),
+  key TEXT NOT NULL,
+  changed_at INTEGER NOT NULL DEFAULT (CAST(strftime('%s', 'now') AS INTEGER) * 1000000),
+  UNIQUE (stream, key)
+);
+CREATE INDEX ix_changes_stream ON changes(stream, seq);
+INSERT INTO changes (stream, key) SELECT 'devices', device_id FROM devices ORDER BY device_key;
+INSERT INTO changes (stream, key) SELECT 'alerts', alert_id FROM alerts ORDER BY created_at;
+CREATE TRIGGER devices_added AFTER INSERT ON devices BEGIN
+  DELETE FROM changes WHERE stream = 'devices' AND key = new.device_id;
+  INSERT INTO changes (stream, key) VALUES ('devices', new.device_id);
+END;
+CREATE TRIGGER devices_changed AFTER UPDATE OF device_name, device_type, tenant_id, manufacturer, model, location, status,
+  metadata_json, deleted_at, building_id, parent_device_id, meter_role, formula ON devices
+  WHEN (old.device_name, old.device_type, old.tenant_id, old.manufacturer, old.model, old.location, old.status,
+        old.metadata_json, old.deleted_at, old.building_id, old.parent_device_id, old.meter_role, old.formula)
+    IS NOT (new.device_name, new.device_type, new.tenant_id, new.manufacturer, new.model, new.location, new.status,
+            new.metadata_json, new.deleted_at, new.building_id, new.parent_device_id, new.meter_role, new.formula)
+BEGIN
+  DELETE FROM changes WHERE stream = 'devices' AND key = new.device_id;
+  INSERT INTO changes (stream, key) VALUES ('devices', new.device_id);
+END;
+CREATE TRIGGER alerts_added AFTER INSERT ON alerts BEGIN
+  DELETE FROM changes WHERE stream = 'alerts' AND key = new.alert_id;
+  INSERT INTO changes (stream, key) VALUES ('alerts', new.alert_id);
+END;
+CREATE TRIGGER alerts_changed AFTER UPDATE ON alerts BEGIN
+  DELETE FROM changes WHERE stream = 'alerts' AND key = new.alert_id;
+  INSERT INTO changes (stream, key) VALUES ('alerts', new.alert_id);
+END;
+CREATE TRIGGER alerts_deleted AFTER DELETE ON alerts BEGIN
+  DELETE FROM changes WHERE stream = 'alerts' AND key = old.alert_id;
+END;
+
+-- Whether a person has paused a sink, and what it has spent of its budget on a metered link.
+ALTER TABLE cursors ADD COLUMN paused INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE cursors ADD COLUMN spent_on TEXT NOT NULL DEFAULT '';
+ALTER TABLE cursors ADD COLUMN spent_bytes INTEGER NOT NULL DEFAULT 0;
+
+-- How many messages were refused, by day (since 1970 UTC): letters are deleted for their room, their number stays.
+CREATE TABLE dead_letter_days (
+  day INTEGER NOT NULL,
+  source TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  letters INTEGER NOT NULL,
+  last_id INTEGER NOT NULL,
+  last_at INTEGER NOT NULL,
+  PRIMARY KEY (day, source, reason)
+) WITHOUT ROWID;
+INSERT INTO dead_letter_days
+  SELECT received_at / 86400000000, source, reason, count(*), max(id), max(received_at) FROM dead_letters
+    GROUP BY 1, 2, 3;
+CREATE TRIGGER dead_letters_counted AFTER INSERT ON dead_letters BEGIN
+  INSERT INTO dead_letter_days VALUES (new.received_at / 86400000000, new.source, new.reason, 1, new.id,
+                                       new.received_at)
+    ON CONFLICT DO UPDATE SET letters = letters + 1, last_id = excluded.last_id, last_at = excluded.last_at;
+  DELETE FROM dead_letter_days WHERE day < new.received_at / 86400000000 - 400;
+END;
+)sql";
+
 }  // namespace wattd::storage

@@ -8,5 +8,6 @@ extern const char* const kSchema1;
 extern const char* const kSchema2;
 extern const char* const kSchema3;
 extern const char* const kSchema4;
+extern const char* const kSchema5;
 
 }  // namespace wattd::storage

@@ -2,6 +2,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -14,7 +15,10 @@
 #include "storage/history.h"
 #include "storage/rollup_rows.h"
 #include "storage/rules.h"
+#include "telemetry/demand.h"
+#include "telemetry/device.h"
 #include "telemetry/error.h"
+#include "telemetry/meter_tree.h"
 #include "telemetry/reading.h"
 
 namespace wattd::storage {
@@ -25,6 +29,9 @@ enum class Aggregate { mean, min, max, sum, count, first, last, energy };
 std::optional<Aggregate> aggregate_from(std::string_view text);
 /// Units: the series' own; energy in kWh (kvarh, kVAh). Nothing where there is nothing: no sample, no counter.
 std::optional<double> value_of(const Rollup& rollup, Aggregate aggregate);
+
+/// What is kept beside readings and may go to sinks.
+enum class RecordKind { devices, alerts, dead_letters };
 
 /// How long the buckets of an aggregation are: hours, days and months are those of the site's clock.
 struct Step {
@@ -79,6 +86,11 @@ class Reader {
   Result<std::vector<Rollup>> aggregate(const Series& series, TimeRange range, Step step, std::size_t limit);
   /// What a counter counted in the range, in order of time; the first and the last may reach beyond it.
   Result<std::vector<Increment>> increments(const Series& series, TimeRange range);
+  /// The energy of meters, added and taken away, in blocks of each of the lengths (divisors of an hour).
+  /// Shape: one list a length, in order of time.
+  Result<std::vector<std::vector<EnergyBlock>>> energy_blocks(std::span<const MeterTerm> terms,
+                                                              const std::string& field, TimeRange range,
+                                                              std::span<const std::chrono::minutes> lengths);
   const Calendar& calendar() const { return calendar_; }
   /// The newest value of every series of a device that said anything within its last chunks.
   Result<std::vector<Latest>> latest(const std::string& device_id);
@@ -100,6 +112,18 @@ class Reader {
   /// Shape: the earliest readings, until there are `max_readings` (and, of a part, some more).
   Result<Batch> batch_of(const std::string& device_id, TimeRange range, std::size_t max_readings);
   Result<DeviceVersion> device_version(const std::string& device_id, std::uint32_t version);
+  /// Every device ever known, with all that is known of it, deleted ones included.
+  Result<std::vector<Device>> device_records();
+  /// The newest segment up to which no reading is stamped at `before` or later; `after` where the next one has such.
+  Result<std::uint64_t> last_segment_before(std::uint64_t after, Timestamp before);
+
+  /// Records whose last change has a number behind `after`, up to `to`, each as it is now; its fields are those of
+  /// docs/formats/streams.md.
+  /// Shape: at most `most`, in the order of their last change, which the batch's end numbers.
+  Result<Batch> records_after(RecordKind kind, std::uint64_t after, std::uint64_t to, std::size_t most);
+  /// The number of the newest change there ever was.
+  Result<std::uint64_t> last_record(RecordKind kind);
+  Result<std::uint64_t> records_between(RecordKind kind, std::uint64_t after, std::uint64_t to);
 
   Result<std::vector<StoredDeadLetter>> dead_letters(std::size_t limit, std::int64_t before_id);
   Result<std::optional<StoredDeadLetter>> dead_letter(std::int64_t id);

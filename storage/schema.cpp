@@ -10,7 +10,7 @@
 namespace wattd::storage {
 namespace {
 
-const std::array kMigrations{kSchema1, kSchema2, kSchema3, kSchema4};
+const std::array kMigrations{kSchema1, kSchema2, kSchema3, kSchema4, kSchema5};
 
 }  // namespace
 

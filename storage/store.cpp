@@ -32,8 +32,8 @@ struct Store::Statements {
   explicit Statements(Database& database)
       : alerts(database),
         put_cursor(database,
-                   "INSERT OR REPLACE INTO cursors (sink_id, settled_seq, sent_seq, backfill, updated_at) VALUES "
-                   "(?,?,?,?,?)") {}
+                   "INSERT OR REPLACE INTO cursors (sink_id, settled_seq, sent_seq, backfill, updated_at, paused, "
+                   "spent_on, spent_bytes) VALUES (?,?,?,?,?,?,?,?)") {}
 
   Alerts alerts;
   Statement put_cursor;
@@ -214,7 +214,8 @@ void Store::write_dead_letters(const std::vector<DeadLetter>& letters, const Boo
 
 void Store::write_cursor(const Cursor& cursor, Timestamp now) {
   sql_->put_cursor.bind(cursor.sink_id).bind(static_cast<std::int64_t>(cursor.settled));
-  sql_->put_cursor.bind(static_cast<std::int64_t>(cursor.sent)).bind_or_null(ranges_text(cursor.done)).bind(now).run();
+  sql_->put_cursor.bind(static_cast<std::int64_t>(cursor.sent)).bind_or_null(ranges_text(cursor.done)).bind(now);
+  sql_->put_cursor.bind(std::int64_t{cursor.paused}).bind(cursor.spent_on).bind(cursor.spent_bytes).run();
 }
 
 std::uint64_t Store::settled_everywhere() {

@@ -20,14 +20,22 @@ constexpr std::size_t kSmallestBatch = 10;
 
 }  // namespace
 
-Delivery::Delivery(const SinkConfig& config, std::unique_ptr<Sink> sink, Ledger& ledger, const Clock& clock)
+Delivery::Delivery(const SinkConfig& config, std::unique_ptr<Sink> sink, Ledger& ledger, const Clock& clock,
+                   std::shared_ptr<Budget> budget)
     : id_(config.id),
       configured_(config.batch),
       sink_(std::move(sink)),
       filter_(config.filter),
       ledger_(ledger),
       clock_(clock),
-      most_(config.batch) {}
+      most_(config.batch),
+      budget_(std::move(budget)) {}
+
+void Delivery::count_traffic(const Calendar& calendar) {
+  const auto bytes = sink_->traffic();
+  const auto more = bytes - bytes_.exchange(bytes);
+  if (budget_ && more > 0) budget_->add(calendar.date_of(clock_.now()), static_cast<std::int64_t>(more));
+}
 
 std::size_t Delivery::least() const { return std::min(kSmallestBatch, configured_); }
 
@@ -48,7 +56,8 @@ Result<Parcel> Delivery::pack(storage::Batch batch, Source& source) {
       parcel.readings.push_back({&rows, row, &parcel.versions.back()});
     }
   }
-  if (!parcel.readings.empty()) parcel.bytes = sink_->pack(parcel.readings);
+  // What one batch of segments tells of intervals may be more than a request has.
+  if (!parcel.readings.empty() && parcel.readings.size() <= configured_) parcel.bytes = sink_->pack(parcel.readings);
   return parcel;
 }
 
@@ -56,7 +65,11 @@ Taken Delivery::send(const Parcel& parcel, const std::stop_token& stop) {
   if (parcel.readings.empty()) return {};
   refused_.clear();
   taken_ = false;
-  if (auto sent = send_or_bisect(parcel.readings, parcel, stop); !sent) return sent;
+  const auto most = parcel.readings.size() <= configured_ ? configured_ : most_;
+  for (std::span<const Outgoing> rest = parcel.readings; !rest.empty();
+       rest = rest.subspan(std::min(most, rest.size()))) {
+    if (auto sent = send_or_bisect(rest.first(std::min(most, rest.size())), parcel, stop); !sent) return sent;
+  }
   if (taken_) refused_in_row_ = 0;
   else if ((refused_in_row_ += refused_.size()) > kRefusesEverything) return refuses_everything();
   for (const auto& [outgoing, why] : refused_) set_aside(outgoing, why);
@@ -67,7 +80,7 @@ Taken Delivery::send_or_bisect(std::span<const Outgoing> part, const Parcel& par
   if (part.empty()) return {};
   if (stop.stop_requested()) return fail(ErrorKind::retry, "stopping");
   const auto began = clock_.monotonic();
-  const bool is_whole = part.size() == parcel.readings.size();
+  const bool is_whole = part.size() == parcel.readings.size() && part.size() <= configured_;
   const auto packed = is_whole ? std::string() : sink_->pack(part);
   const auto& bytes = is_whole ? parcel.bytes : packed;
   if (sink_->packs() && bytes.empty()) return {};  // nothing that the store could hold: that says nothing of it

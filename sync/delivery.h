@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "sync/budget.h"
 #include "sync/filter.h"
 #include "sync/ledger.h"
 #include "sync/sink.h"
@@ -32,7 +33,8 @@ struct Parcel {
 /// Threads: one; counts() any.
 class Delivery {
  public:
-  Delivery(const SinkConfig& config, std::unique_ptr<Sink> sink, Ledger& ledger, const Clock& clock);
+  Delivery(const SinkConfig& config, std::unique_ptr<Sink> sink, Ledger& ledger, const Clock& clock,
+           std::shared_ptr<Budget> budget = {});
 
   /// Threads: any, one at a time.
   Result<Parcel> pack(storage::Batch batch, Source& source);
@@ -53,8 +55,11 @@ class Delivery {
     std::uint64_t samples = 0;
     std::uint64_t readings = 0;
     std::uint64_t refused = 0;
+    std::uint64_t bytes = 0;  ///< Sent and received.
   };
-  Counts counts() const { return {samples_, taken_readings_, refused_readings_}; }
+  Counts counts() const { return {samples_, taken_readings_, refused_readings_, bytes_}; }
+  /// Counts what the sink has sent and received since the last time, as of a day of the site's clock.
+  void count_traffic(const Calendar& calendar);
   Sink& sink() { return *sink_; }
   const Sink& sink() const { return *sink_; }
 
@@ -77,7 +82,8 @@ class Delivery {
   std::size_t refused_in_row_ = 0;                         ///< Readings refused since the last that was taken.
   std::set<std::pair<std::string, Timestamp>> set_aside_;  ///< Refused before; a resend makes no second dead letter.
   std::uint64_t requests_ = 0;
-  std::atomic<std::uint64_t> samples_ = 0, taken_readings_ = 0, refused_readings_ = 0;
+  const std::shared_ptr<Budget> budget_;  ///< None: it is not counted.
+  std::atomic<std::uint64_t> samples_ = 0, taken_readings_ = 0, refused_readings_ = 0, bytes_ = 0;
 };
 
 }  // namespace wattd::sync

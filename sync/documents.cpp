@@ -8,7 +8,7 @@
 
 namespace wattd::sync {
 
-std::string document_of(const Outgoing& outgoing, const std::string& gateway) {
+std::string document_of(const Outgoing& outgoing, const std::string& gateway, Stream stream) {
   const auto reading = outgoing.reading();
   const auto& device = *outgoing.device;
   std::string out = "{";
@@ -18,6 +18,7 @@ std::string document_of(const Outgoing& outgoing, const std::string& gateway) {
     append_json(out, text);
     out += ',';
   };
+  if (stream != Stream::readings) add("stream", to_string(stream));
   add("gateway", gateway);
   add("device_id", reading.device_id);
   add("device_type", device.device_type);
@@ -36,10 +37,10 @@ std::string document_of(const Outgoing& outgoing, const std::string& gateway) {
   return out += "}}";
 }
 
-std::string documents_of(std::span<const Outgoing> batch, const std::string& gateway) {
+std::string documents_of(std::span<const Outgoing> batch, const std::string& gateway, Stream stream) {
   std::string lines;
   for (const auto& outgoing : batch) {
-    lines += document_of(outgoing, gateway);
+    lines += document_of(outgoing, gateway, stream);
     lines += '\n';
   }
   return lines;

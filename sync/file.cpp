@@ -47,22 +47,27 @@ off_t end_of_lines(int file) {
 
 class FileSink final : public Sink {
  public:
-  FileSink(FileConfig config, std::string gateway) : config_(std::move(config)), gateway_(std::move(gateway)) {}
+  FileSink(FileConfig config, std::string gateway, Stream stream)
+      : config_(std::move(config)),
+        gateway_(std::move(gateway)),
+        stream_(stream),
+        directory_(stream == Stream::readings ? config_.directory
+                                              : fmt::format("{}/{}", config_.directory, to_string(stream))) {}
 
   std::string pack(std::span<const Outgoing>) const override { return {}; }
   bool packs() const override { return false; }
   Taken deliver(std::string_view, std::span<const Outgoing> batch, const std::stop_token&) override {
     std::error_code problem;
-    std::filesystem::create_directories(config_.directory, problem);
+    std::filesystem::create_directories(directory_, problem);
     std::map<std::string, std::string> by_day;
     for (const auto& outgoing : batch)
-      by_day[format_iso8601(outgoing.at()).substr(0, 10)] += document_of(outgoing, gateway_) + '\n';
+      by_day[format_iso8601(outgoing.at()).substr(0, 10)] += document_of(outgoing, gateway_, stream_) + '\n';
     if (const auto used = used_bytes(); used >= config_.most_bytes) {
       return fail(ErrorKind::retry, fmt::format("{} holds {} MB; fetch and delete files, or raise max_size",
                                                 config_.directory, used >> 20));
     }
     for (const auto& [day, lines] : by_day) {
-      if (auto written = append(fmt::format("{}/{}.ndjson", config_.directory, day), lines); !written) return written;
+      if (auto written = append(fmt::format("{}/{}.ndjson", directory_, day), lines); !written) return written;
     }
     return {};
   }
@@ -71,7 +76,7 @@ class FileSink final : public Sink {
 
   std::expected<std::string, NotTaken> probe(const std::stop_token&) override {
     std::error_code problem;
-    std::filesystem::create_directories(config_.directory, problem);
+    std::filesystem::create_directories(directory_, problem);
     if (::access(config_.directory.c_str(), W_OK) != 0)
       return fail(ErrorKind::retry, fmt::format("{} cannot be written: {}", config_.directory, std::strerror(errno)));
     return fmt::format("{} can be written; it holds {} of {} MB", config_.directory, used_bytes() >> 20,
@@ -98,7 +103,7 @@ class FileSink final : public Sink {
     if (::fdatasync(file.handle()) != 0) return failed();
     if (end > 0) return {};
     // A new file's name has to be on the disk, too.
-    const int directory = ::open(config_.directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const int directory = ::open(directory_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     const bool is_there = directory >= 0 && ::fsync(directory) == 0;
     if (directory >= 0) ::close(directory);
     return is_there ? Taken() : failed();
@@ -107,7 +112,7 @@ class FileSink final : public Sink {
   std::int64_t used_bytes() const {
     std::int64_t bytes = 0;
     std::error_code problem;
-    for (const auto& entry : std::filesystem::directory_iterator(config_.directory, problem)) {
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(config_.directory, problem)) {
       std::error_code gone;
       if (const auto size = entry.file_size(gone); !gone) bytes += static_cast<std::int64_t>(size);
     }
@@ -116,6 +121,8 @@ class FileSink final : public Sink {
 
   const FileConfig config_;
   const std::string gateway_;
+  const Stream stream_;
+  const std::string directory_;
 };
 
 }  // namespace
@@ -128,8 +135,8 @@ FileConfig parse_file(const config::Table& table) {
   return file;
 }
 
-std::unique_ptr<Sink> file_sink(FileConfig config, std::string gateway) {
-  return std::make_unique<FileSink>(std::move(config), std::move(gateway));
+std::unique_ptr<Sink> file_sink(FileConfig config, std::string gateway, Stream stream) {
+  return std::make_unique<FileSink>(std::move(config), std::move(gateway), stream);
 }
 
 }  // namespace wattd::sync

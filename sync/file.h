@@ -4,6 +4,7 @@
 
 #include "config/table.h"
 #include "sync/sink.h"
+#include "sync/stream.h"
 
 namespace wattd::sync {
 
@@ -16,6 +17,6 @@ struct FileConfig {
 /// Reads the keys of a file sink from its [[sinks]] table. Errors: throws config::ConfigError.
 FileConfig parse_file(const config::Table& table);
 
-std::unique_ptr<Sink> file_sink(FileConfig config, std::string gateway);
+std::unique_ptr<Sink> file_sink(FileConfig config, std::string gateway, Stream stream);
 
 }  // namespace wattd::sync

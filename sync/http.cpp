@@ -3,6 +3,7 @@
 #include <curl/curl.h>
 #include <fmt/format.h>
 #include <libdeflate.h>
+#include <zstd.h>
 
 #include <algorithm>
 #include <stdexcept>
@@ -17,6 +18,7 @@ using namespace std::chrono_literals;
 
 constexpr std::size_t kKept = 2000;  // of an answer, for people
 constexpr std::size_t kMostAnswer = 4 << 20;
+constexpr std::size_t kOwnHeaders = 120;  // bytes of those that the library adds
 constexpr long kConnectMs = 5000;
 constexpr long kKeptSeconds = 24 * 3600;
 constexpr std::chrono::milliseconds kLongestWait = 15min;  // that a server may ask for
@@ -107,7 +109,10 @@ HttpConfig parse_http(const config::Table& table) {
   if (!http.pin.empty() && !http.pin.starts_with("sha256//"))
     table.fail("pin", "expected the server's public key as sha256//BASE64");
   http.proxy = table.text("proxy", "");
-  http.gzip = table.boolean("gzip", true);
+  using Compression = HttpConfig::Compression;
+  http.compression = table.choice<Compression>(
+      "compression", {{"gzip", Compression::gzip}, {"zstd", Compression::zstd}, {"none", Compression::none}},
+      Compression::gzip);
   http.timeout = std::chrono::duration_cast<std::chrono::milliseconds>(table.duration("timeout", 100ms, 5min, 10s));
   return http;
 }
@@ -152,7 +157,14 @@ void HttpClient::set_options() {
   set_text(CURLOPT_PINNEDPUBLICKEY, config_.pin);
 }
 
-std::string HttpClient::packed(std::string body) const { return config_.gzip ? gzip(body) : body; }
+std::string HttpClient::packed(std::string body) const {
+  switch (config_.compression) {
+    case HttpConfig::Compression::gzip: return gzip(body);
+    case HttpConfig::Compression::zstd: return zstd(body);
+    case HttpConfig::Compression::none: break;
+  }
+  return body;
+}
 
 std::expected<long, NotTaken> HttpClient::perform(const std::string& url, const std::vector<std::string>& headers,
                                                   std::string& answer, const std::stop_token& stop) {
@@ -172,6 +184,15 @@ std::expected<long, NotTaken> HttpClient::perform(const std::string& url, const 
   curl_easy_getinfo(curl, CURLINFO_NUM_CONNECTS, &opened);
   // One that closes after an answer, and says so, has not been started anew.
   if (std::exchange(stays_, code == CURLE_OK && !closes) && opened > 0) ++breaks_;
+  // CURLINFO_REQUEST_SIZE has the body in it or not, depending on how it was written.
+  std::size_t head = url.size() + kOwnHeaders;
+  for (const auto& header : headers) head += header.size() + 2;
+  long answer_head = 0;
+  curl_off_t sent = 0, received = 0;
+  curl_easy_getinfo(curl, CURLINFO_HEADER_SIZE, &answer_head);
+  curl_easy_getinfo(curl, CURLINFO_SIZE_UPLOAD_T, &sent);
+  curl_easy_getinfo(curl, CURLINFO_SIZE_DOWNLOAD_T, &received);
+  traffic_ += head + static_cast<std::uint64_t>(answer_head + sent + received);
   if (code != CURLE_OK) {
     const std::string_view detail = problem_[0] != '\0' ? problem_.data() : curl_easy_strerror(code);
     return fail(ErrorKind::retry, fmt::format("{}: {}", config_.url, detail));
@@ -184,7 +205,8 @@ Taken HttpClient::post(const std::string& path, std::string_view packed, const s
                        const std::stop_token& stop) {
   auto all = headers;
   all.emplace_back("Expect:");  // a round trip for nothing
-  if (config_.gzip) all.emplace_back("Content-Encoding: gzip");
+  if (config_.compression == HttpConfig::Compression::gzip) all.emplace_back("Content-Encoding: gzip");
+  if (config_.compression == HttpConfig::Compression::zstd) all.emplace_back("Content-Encoding: zstd");
   auto* const curl = handle_.get();
   curl_easy_setopt(curl, CURLOPT_POST, 1L);
   curl_easy_setopt(curl, CURLOPT_POSTFIELDS, packed.data());
@@ -237,6 +259,16 @@ std::string gzip(std::string_view plain) {
   if (!compressor) throw std::bad_alloc();
   std::string packed(libdeflate_gzip_compress_bound(compressor.get(), plain.size()), '\0');
   packed.resize(libdeflate_gzip_compress(compressor.get(), plain.data(), plain.size(), packed.data(), packed.size()));
+  packed.shrink_to_fit();
+  return packed;
+}
+
+std::string zstd(std::string_view plain) {
+  constexpr int kLevel = 6;
+  std::string packed(ZSTD_compressBound(plain.size()), '\0');
+  const auto size = ZSTD_compress(packed.data(), packed.size(), plain.data(), plain.size(), kLevel);
+  if (ZSTD_isError(size) != 0) throw std::bad_alloc();
+  packed.resize(size);
   packed.shrink_to_fit();
   return packed;
 }

@@ -25,7 +25,7 @@ struct HttpConfig {
   std::string cert_file, key_file;  ///< A certificate of the gateway's own.
   std::string pin;                  ///< The server's public key, as `sha256//BASE64`; empty for any.
   std::string proxy;                ///< Empty: none, whatever the environment says.
-  bool gzip = true;
+  enum class Compression { none, gzip, zstd } compression = Compression::gzip;
   std::chrono::milliseconds timeout{10'000};
 };
 
@@ -59,6 +59,8 @@ class HttpClient {
   Taken confirm(const std::stop_token& stop);
   /// As of Sink::breaks().
   std::uint64_t breaks() const { return breaks_; }
+  /// As of Sink::traffic(): requests and answers, with their headers.
+  std::uint64_t traffic() const { return traffic_; }
   const HttpConfig& config() const { return config_; }
   static std::string escaped(std::string_view text);
 
@@ -76,9 +78,12 @@ class HttpClient {
   std::array<char, 256> problem_{};  ///< CURL_ERROR_SIZE.
   bool stays_ = false;               ///< The server has answered, and not said that it closes the connection.
   std::uint64_t breaks_ = 0;
+  std::uint64_t traffic_ = 0;
 };
 
 /// Shape: RFC 1952.
 std::string gzip(std::string_view plain);
+/// Shape: RFC 8878.
+std::string zstd(std::string_view plain);
 
 }  // namespace wattd::sync

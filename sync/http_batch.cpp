@@ -39,11 +39,11 @@ std::string signature_of(const std::string& secret, const std::string& signed_te
 
 class HttpBatchSink final : public Sink {
  public:
-  HttpBatchSink(HttpBatchConfig config, std::string gateway)
-      : config_(std::move(config)), gateway_(std::move(gateway)), client_(config_.http) {}
+  HttpBatchSink(HttpBatchConfig config, std::string gateway, Stream stream)
+      : config_(std::move(config)), gateway_(std::move(gateway)), stream_(stream), client_(config_.http) {}
 
   std::string pack(std::span<const Outgoing> batch) const override {
-    return is_ndjson() ? documents_of(batch, gateway_) : sensors_of(batch);
+    return is_ndjson() ? documents_of(batch, gateway_, stream_) : sensors_of(batch);
   }
 
   Taken deliver(std::string_view body, std::span<const Outgoing>, const std::stop_token& stop) override {
@@ -65,6 +65,7 @@ class HttpBatchSink final : public Sink {
 
   std::string target() const override { return config_.http.url + config_.path; }
   std::uint64_t breaks() const override { return client_.breaks(); }
+  std::uint64_t traffic() const override { return client_.traffic(); }
   Taken confirm(const std::stop_token& stop) override { return client_.confirm(stop); }
 
   std::expected<std::string, NotTaken> probe(const std::stop_token& stop) override {
@@ -99,6 +100,7 @@ class HttpBatchSink final : public Sink {
 
   const HttpBatchConfig config_;
   const std::string gateway_;
+  const Stream stream_;
   HttpClient client_;
 };
 
@@ -115,8 +117,8 @@ HttpBatchConfig parse_http_batch(const config::Table& table) {
   return batch;
 }
 
-std::unique_ptr<Sink> http_batch_sink(HttpBatchConfig config, std::string gateway) {
-  return std::make_unique<HttpBatchSink>(std::move(config), std::move(gateway));
+std::unique_ptr<Sink> http_batch_sink(HttpBatchConfig config, std::string gateway, Stream stream) {
+  return std::make_unique<HttpBatchSink>(std::move(config), std::move(gateway), stream);
 }
 
 }  // namespace wattd::sync

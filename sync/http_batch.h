@@ -5,6 +5,7 @@
 #include "config/table.h"
 #include "sync/http.h"
 #include "sync/sink.h"
+#include "sync/stream.h"
 
 namespace wattd::sync {
 
@@ -20,6 +21,6 @@ struct HttpBatchConfig {
 /// Reads the keys of an http sink from its [[sinks]] table. Errors: throws config::ConfigError.
 HttpBatchConfig parse_http_batch(const config::Table& table);
 
-std::unique_ptr<Sink> http_batch_sink(HttpBatchConfig config, std::string gateway);
+std::unique_ptr<Sink> http_batch_sink(HttpBatchConfig config, std::string gateway, Stream stream);
 
 }  // namespace wattd::sync

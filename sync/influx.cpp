@@ -7,9 +7,22 @@
 namespace wattd::sync {
 namespace {
 
+LineOptions options_of(Stream stream) {
+  switch (stream) {
+    case Stream::hours: return {.measurement = "device_telemetry_hours"};
+    case Stream::days: return {.measurement = "device_telemetry_days"};
+    case Stream::summaries: return {.measurement = "wattd_daily_summaries"};
+    case Stream::devices: return {.measurement = "wattd_devices"};
+    case Stream::alerts: return {.measurement = "wattd_alerts", .tags = {"alert_id", "rule_id", "severity"}};
+    case Stream::dead_letters: return {.measurement = "wattd_dead_letters", .tags = {"source", "reason"}};
+    case Stream::readings: break;
+  }
+  return {};
+}
+
 class InfluxSink final : public Sink {
  public:
-  InfluxSink(InfluxConfig config, std::string gateway)
+  InfluxSink(InfluxConfig config, std::string gateway, Stream stream)
       : client_(config.http),
         path_(path_of(config)),
         query_{.url = config.query_url.empty() ? config.http.url : config.query_url,
@@ -17,7 +30,9 @@ class InfluxSink final : public Sink {
                .measurement = LineOptions().measurement,
                .gateway = gateway,
                .non_numeric = config.non_numeric},
-        lines_{.gateway = std::move(gateway), .non_numeric = config.non_numeric} {
+        lines_(options_of(stream)) {
+    lines_.gateway = std::move(gateway);
+    lines_.non_numeric = config.non_numeric;
     if (!config.http.token.empty()) headers_.push_back("Authorization: Token " + config.http.token);
   }
 
@@ -33,6 +48,7 @@ class InfluxSink final : public Sink {
 
   std::string target() const override { return client_.config().url; }
   std::uint64_t breaks() const override { return client_.breaks(); }
+  std::uint64_t traffic() const override { return client_.traffic(); }
   Taken confirm(const std::stop_token& stop) override { return client_.confirm(stop); }
 
   std::expected<std::string, NotTaken> probe(const std::stop_token& stop) override {
@@ -74,8 +90,8 @@ InfluxConfig parse_influx(const config::Table& table) {
   return influx;
 }
 
-std::unique_ptr<Sink> influx_sink(InfluxConfig config, std::string gateway) {
-  return std::make_unique<InfluxSink>(std::move(config), std::move(gateway));
+std::unique_ptr<Sink> influx_sink(InfluxConfig config, std::string gateway, Stream stream) {
+  return std::make_unique<InfluxSink>(std::move(config), std::move(gateway), stream);
 }
 
 }  // namespace wattd::sync

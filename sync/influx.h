@@ -6,6 +6,7 @@
 #include "sync/http.h"
 #include "sync/line_protocol.h"
 #include "sync/sink.h"
+#include "sync/stream.h"
 
 namespace wattd::sync {
 
@@ -22,6 +23,6 @@ struct InfluxConfig {
 /// Reads the keys of an influx sink from its [[sinks]] table. Errors: throws config::ConfigError.
 InfluxConfig parse_influx(const config::Table& table);
 
-std::unique_ptr<Sink> influx_sink(InfluxConfig config, std::string gateway);
+std::unique_ptr<Sink> influx_sink(InfluxConfig config, std::string gateway, Stream stream);
 
 }  // namespace wattd::sync

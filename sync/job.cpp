@@ -42,10 +42,10 @@ std::string_view to_string(JobRequest::Kind kind) {
 }
 
 Job::Job(JobRequest request, const SinkConfig& config, std::unique_ptr<Source> source, std::unique_ptr<Sink> sink,
-         Ledger& ledger, const Clock& clock)
+         Ledger& ledger, const Clock& clock, std::shared_ptr<Budget> budget)
     : config_(config),
       source_(std::move(source)),
-      delivery_(config, std::move(sink), ledger, clock),
+      delivery_(config, std::move(sink), ledger, clock, std::move(budget)),
       clock_(clock),
       status_{.request = request, .began = clock.now(), .done_until = request.range.from} {}
 
@@ -89,6 +89,7 @@ auto Job::until_it_works(const std::stop_token& stop, Work work) {
   for (auto wait = kFirstPause;; wait = std::min(wait * 2, config_.max_pause)) {
     if (stop.stop_requested()) throw GivenUp{"broken off"};
     auto done = work();
+    delivery_.count_traffic(source_->calendar());
     {
       const std::scoped_lock lock(mutex_);
       status_.last_error = done ? "" : done.error().message;

@@ -52,7 +52,7 @@ struct JobStatus {
 class Job {
  public:
   Job(JobRequest request, const SinkConfig& config, std::unique_ptr<Source> source, std::unique_ptr<Sink> sink,
-      Ledger& ledger, const Clock& clock);
+      Ledger& ledger, const Clock& clock, std::shared_ptr<Budget> budget = {});
 
   void run(const std::stop_token& stop);
   JobStatus status() const;

@@ -91,7 +91,13 @@ Instant Shipper::first_settles() const {
 storage::Cursor Shipper::cursor() const {
   storage::Cursor cursor{.sink_id = config_.id,
                          .settled = late_.empty() ? live_.settled.seq : late_.front().settled.seq,
-                         .sent = late_.empty() ? live_.read.seq : late_.front().settled.seq};
+                         .sent = late_.empty() ? live_.read.seq : late_.front().settled.seq,
+                         .paused = paused_};
+  if (budget_) {
+    const auto spent = budget_->spent();
+    cursor.spent_on = spent.date;
+    cursor.spent_bytes = spent.bytes;
+  }
   for (std::size_t i = 0; i < late_.size(); ++i) {
     const auto next = i + 1 < late_.size() ? late_[i + 1].settled.seq : live_.settled.seq;
     if (late_[i].end < next) cursor.done.push_back({late_[i].end, next});
@@ -111,6 +117,7 @@ void Shipper::count_what_waits(Instant now) {
   const std::chrono::duration<double> passed = now - std::exchange(counted_at_, now);
   const auto sent = delivery_.counts().readings;
   const auto since = sent - std::exchange(counted_readings_, sent);
+  if (config_.over_budget_alone && !stands_in_) return;
   std::uint64_t waiting = 0;
   const auto add = [&](const Lane& lane) {
     if (lane.is_sent()) return;
@@ -118,7 +125,9 @@ void Shipper::count_what_waits(Instant now) {
   };
   add(live_);
   std::ranges::for_each(late_, add);
+  const auto newest = source_->last();
   const std::scoped_lock lock(mutex_);
+  if (newest) status_.newest = *newest;
   status_.waiting_readings = waiting;
   status_.rate = passed < 1h ? static_cast<double>(since) / passed.count() : 0;
 }

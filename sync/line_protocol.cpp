@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <iterator>
 
@@ -58,7 +59,7 @@ bool append_value(std::string& line, const storage::Values& values, std::size_t 
 /// What the lines of some rows share.
 struct Common {
   std::string head;               ///< Measurement, tags and the space behind them.
-  std::vector<std::string> keys;  ///< `,name=` for each column.
+  std::vector<std::string> keys;  ///< `,name=` for each column; empty for a tag.
 
   Common(const Outgoing& outgoing, const LineOptions& options) {
     const auto& device = *outgoing.device;
@@ -69,13 +70,20 @@ struct Common {
     append_tag(head, "gateway", options.gateway);
     append_tag(head, "location", device.location);
     append_tag(head, "schema_version", device.schema_version);
-    head += ' ';
-    keys.reserve(outgoing.rows->fields.size());
-    for (const auto& field : outgoing.rows->fields) {
-      auto& key = keys.emplace_back(",");
+    const auto& fields = outgoing.rows->fields;
+    keys.reserve(fields.size());
+    for (std::size_t i = 0; i < fields.size(); ++i) {
+      const auto& field = fields[i];
+      auto& key = keys.emplace_back();
+      if (std::ranges::find(options.tags, field) != options.tags.end()) {
+        append_tag(head, field, to_text(outgoing.rows->block->columns[i].values[outgoing.row]));
+        continue;
+      }
+      key.push_back(',');
       append_name(key, field, ",= ");
       key += '=';
     }
+    head += ' ';
   }
 };
 
@@ -94,7 +102,7 @@ std::string to_lines(std::span<const Outgoing> batch, const LineOptions& options
     const auto values_start = lines.size();
     const auto& columns = outgoing.rows->block->columns;
     for (std::size_t i = 0; i < columns.size(); ++i) {
-      if (!columns[i].has(outgoing.row)) continue;
+      if (!columns[i].has(outgoing.row) || common->keys[i].empty()) continue;
       const auto before = lines.size();
       // The first one needs no comma in front.
       lines += std::string_view(common->keys[i]).substr(before == values_start ? 1 : 0);

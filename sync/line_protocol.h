@@ -1,6 +1,7 @@
 #pragma once
 #include <span>
 #include <string>
+#include <vector>
 
 #include "sync/sink.h"
 
@@ -10,7 +11,8 @@ namespace wattd::sync {
 struct LineOptions {
   std::string gateway;
   std::string measurement = "device_telemetry";
-  bool non_numeric = false;  ///< Texts and booleans too; some stores keep them as 0, which invents a value.
+  std::vector<std::string> tags = {};  ///< Fields that are tags instead, of readings that are rows of their own.
+  bool non_numeric = false;            ///< Texts and booleans too; some stores keep them as 0, which invents a value.
 };
 
 /// Writes readings as InfluxDB line protocol with integer microseconds. Tags, in the order of their names:

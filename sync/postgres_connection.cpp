@@ -123,6 +123,7 @@ std::expected<PostgresConnection::Answer, NotTaken> PostgresConnection::answer()
 
 Taken PostgresConnection::execute(const std::string& sql) {
   begin();
+  sent_ += sql.size();
   if (libpq().send_query(connection_, sql.c_str()) == 0) return std::unexpected(lost("the connection was lost"));
   if (auto done = answer(); !done) return std::unexpected(done.error());
   return {};
@@ -130,6 +131,7 @@ Taken PostgresConnection::execute(const std::string& sql) {
 
 std::expected<std::string, NotTaken> PostgresConnection::ask(const std::string& sql) {
   begin();
+  sent_ += sql.size();
   if (libpq().send_query(connection_, sql.c_str()) == 0) return std::unexpected(lost("the connection was lost"));
   const auto done = answer();
   if (!done) return std::unexpected(done.error());
@@ -141,6 +143,7 @@ std::expected<std::string, NotTaken> PostgresConnection::ask(const std::string& 
 Taken PostgresConnection::copy(const std::string& sql, std::string_view rows) {
   if (auto ready = execute(sql); !ready) return ready;
   begin();
+  sent_ += rows.size();
   while (!rows.empty()) {
     const auto part = rows.substr(0, kPart);
     const int put = libpq().put_copy_data(connection_, part.data(), static_cast<int>(part.size()));

@@ -28,6 +28,8 @@ class PostgresConnection {
   /// Rows in COPY's text format.
   Taken copy(const std::string& sql, std::string_view rows);
   void close();
+  /// Bytes of statements and rows.
+  std::uint64_t sent() const { return sent_; }
 
  private:
   struct FreeResult {
@@ -48,6 +50,7 @@ class PostgresConnection {
   pg_conn* connection_ = nullptr;
   std::chrono::steady_clock::time_point deadline_{};
   std::stop_token stop_;
+  std::uint64_t sent_ = 0;
 };
 
 }  // namespace wattd::sync

@@ -21,7 +21,10 @@ bool is_metric_character(char c) {
 
 class Request {
  public:
-  explicit Request(const std::string& gateway) : gateway_(gateway) {}
+  Request(const std::string& gateway, Stream stream)
+      : gateway_(gateway),
+        prefix_(stream == Stream::readings ? std::string(kMeasurement)
+                                           : fmt::format("{}_{}", kMeasurement, to_string(stream))) {}
 
   void add(const Outgoing& outgoing) {
     if (last_.rows != outgoing.rows || last_.device != outgoing.device) find_series(outgoing);
@@ -48,11 +51,11 @@ class Request {
 
   /// One for all rows of the batch, so that its samples are together and in order.
   prometheus::TimeSeries& series_of(const storage::DeviceVersion& device, const std::string& field) {
-    auto name = fmt::format("{}_{}", kMeasurement, field);
+    auto name = fmt::format("{}_{}", prefix_, field);
     for (auto& c : name) {
       if (!is_metric_character(c)) c = '_';
     }
-    const bool is_renamed = name.substr(kMeasurement.size() + 1) != field;
+    const bool is_renamed = name.substr(prefix_.size() + 1) != field;
     // In order of their names, as the specification wants them.
     const std::array<std::pair<std::string_view, std::string_view>, 8> labels{
         {{"__name__", name},
@@ -78,6 +81,7 @@ class Request {
   }
 
   const std::string& gateway_;
+  const std::string prefix_;
   prometheus::WriteRequest request_;
   std::map<std::string, prometheus::TimeSeries*> known_;  // by the values of their labels
   std::vector<prometheus::TimeSeries*> series_;
@@ -86,13 +90,13 @@ class Request {
 
 class RemoteWriteSink final : public Sink {
  public:
-  RemoteWriteSink(RemoteWriteConfig config, std::string gateway)
-      : config_(std::move(config)), gateway_(std::move(gateway)), client_(config_.http) {
+  RemoteWriteSink(RemoteWriteConfig config, std::string gateway, Stream stream)
+      : config_(std::move(config)), gateway_(std::move(gateway)), stream_(stream), client_(config_.http) {
     if (!config_.http.token.empty()) headers_.push_back("Authorization: Bearer " + config_.http.token);
   }
 
   std::string pack(std::span<const Outgoing> batch) const override {
-    const auto request = to_write_request(batch, gateway_);
+    const auto request = to_write_request(batch, gateway_, stream_);
     if (request.empty()) return {};
     std::string packed;
     snappy::Compress(request.data(), request.size(), &packed);
@@ -109,6 +113,7 @@ class RemoteWriteSink final : public Sink {
 
   std::string target() const override { return config_.http.url + config_.path; }
   std::uint64_t breaks() const override { return client_.breaks(); }
+  std::uint64_t traffic() const override { return client_.traffic(); }
   Taken confirm(const std::stop_token& stop) override { return client_.confirm(stop); }
 
   std::expected<std::string, NotTaken> probe(const std::stop_token& stop) override {
@@ -131,29 +136,30 @@ class RemoteWriteSink final : public Sink {
  private:
   const RemoteWriteConfig config_;
   const std::string gateway_;
+  const Stream stream_;
   HttpClient client_;
   std::vector<std::string> headers_;
 };
 
 }  // namespace
 
-std::string to_write_request(std::span<const Outgoing> batch, const std::string& gateway) {
-  Request request(gateway);
+std::string to_write_request(std::span<const Outgoing> batch, const std::string& gateway, Stream stream) {
+  Request request(gateway, stream);
   for (const auto& outgoing : batch) request.add(outgoing);
   return request.text();
 }
 
 RemoteWriteConfig parse_remote_write(const config::Table& table) {
   RemoteWriteConfig write{.http = parse_http(table)};
-  write.http.gzip = false;  // snappy is what everyone takes
+  write.http.compression = HttpConfig::Compression::none;  // snappy is what everyone takes
   write.path = table.text("path", write.path);
   if (!write.path.empty() && !write.path.starts_with('/')) table.fail("path", "expected a path that begins with /");
   write.query_url = parse_url(table, "query_url", "");
   return write;
 }
 
-std::unique_ptr<Sink> remote_write_sink(RemoteWriteConfig config, std::string gateway) {
-  return std::make_unique<RemoteWriteSink>(std::move(config), std::move(gateway));
+std::unique_ptr<Sink> remote_write_sink(RemoteWriteConfig config, std::string gateway, Stream stream) {
+  return std::make_unique<RemoteWriteSink>(std::move(config), std::move(gateway), stream);
 }
 
 }  // namespace wattd::sync

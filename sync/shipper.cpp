@@ -27,13 +27,16 @@ double lag(const ShipperStatus& status, Timestamp now) {
 }
 
 Shipper::Shipper(const SinkConfig& config, storage::Cursor cursor, std::unique_ptr<Source> source,
-                 std::unique_ptr<Sink> sink, Ledger& ledger, const Clock& clock)
+                 std::unique_ptr<Sink> sink, Ledger& ledger, const Clock& clock, std::shared_ptr<Budget> budget)
     : config_(config),
       source_(std::move(source)),
-      delivery_(config, std::move(sink), ledger, clock),
+      delivery_(config, std::move(sink), ledger, clock, budget),
       ledger_(ledger),
       clock_(clock),
-      jitter_(std::random_device{}()) {
+      jitter_(std::random_device{}()),
+      paused_(cursor.paused),
+      budget_(std::move(budget)) {
+  if (budget_) budget_->recall({cursor.spent_on, cursor.spent_bytes});
   // What was sent but not settled before the restart is sent again.
   auto settled = cursor.settled;
   for (const auto& [from, to] : cursor.done) {
@@ -45,7 +48,12 @@ Shipper::Shipper(const SinkConfig& config, storage::Cursor cursor, std::unique_p
     std::uniform_int_distribution<std::int64_t> any(0, std::chrono::milliseconds{config_.start_delay}.count());
     begins_at_ = clock_.monotonic() + std::chrono::milliseconds{any(jitter_)};
   }
-  status_ = {.id = config_.id, .target = delivery_.sink().target(), .cursor = this->cursor()};
+  status_ = {.id = config_.id,
+             .target = delivery_.sink().target(),
+             .stream = config_.stream,
+             .cursor = this->cursor(),
+             .paused = paused_,
+             .budget = config_.budget};
 }
 
 void Shipper::wake() {
@@ -57,25 +65,49 @@ void Shipper::wake() {
 }
 
 void Shipper::pause(bool paused) {
+  paused_ = paused;
   {
     const std::scoped_lock lock(mutex_);
-    paused_ = status_.paused = paused;
+    status_.paused = paused;
     has_new_ = true;
   }
   woken_.notify_one();
 }
 
-/// Paused, or outside of its hours. What waits is counted nevertheless.
-bool Shipper::is_at_rest() {
-  bool rests = false;
-  if (config_.hours) {
-    const auto wall = source_->calendar().wall_at(clock_.now());
-    rests = !config_.hours->hold(wall.weekday, wall.minute);
+/// Of a metered link, until the next day. What stands in for readings meanwhile has nothing to do at other times.
+bool Shipper::waits_for_budget() {
+  if (!budget_) return false;
+  const auto date = source_->calendar().date_of(clock_.now());
+  const bool is_short = budget_->is_short(date);
+  if (config_.stream == Stream::readings) {
+    budget_->readings_reach(cursor().settled);
+    return is_short;
   }
+  if (config_.over_budget_alone && std::exchange(stands_in_, is_short) != is_short && is_short) {
+    const auto reached = std::max(budget_->reached(), live_.settled.seq);
+    live_ = {.settled = {.seq = reached}, .read = {.seq = reached}};
+    late_.clear();
+    ahead_.reset();
+  }
+  return budget_->is_spent(date) || (config_.over_budget_alone && !is_short);
+}
+
+/// Paused, outside of its hours, or beyond its budget. What waits is counted nevertheless.
+bool Shipper::is_at_rest() {
+  bool rests = waits_for_budget();
   {
     const std::scoped_lock lock(mutex_);
-    if (!paused_ && !rests) return false;
+    status_.waits_for_budget = rests && !(config_.over_budget_alone && !stands_in_);
+    if (budget_) status_.spent = budget_->spent();
   }
+  if (config_.hours) {
+    const auto wall = source_->calendar().wall_at(clock_.now());
+    rests = rests || !config_.hours->hold(wall.weekday, wall.minute);
+  }
+  // A pause holds over a restart.
+  if (std::exchange(was_paused_, paused_.load()) != was_paused_) save();
+  if (config_.over_budget_alone && !stands_in_) return true;
+  if (!was_paused_ && !rests) return false;
   if (!live_.waiting_since) {
     const auto next = source_->batch_after(live_.read, 1, live_.end);
     if (next && !next->parts.empty()) live_.waiting_since = next->parts.front().received(0);
@@ -91,6 +123,7 @@ ShipperStatus Shipper::status() const {
   auto status = status_;
   status.sent_readings = counts.readings;
   status.sent_samples = counts.samples;
+  status.bytes = counts.bytes;
   status.refused_readings = counts.refused;
   return status;
 }
@@ -146,6 +179,11 @@ std::expected<bool, NotTaken> Shipper::send_next(Lane& lane, Instant now) {
     delivery_.forget_packed();
     return true;
   }
+  if (budget_ && config_.stream == Stream::readings &&
+      !budget_->has_room(source_->calendar().date_of(clock_.now()), ready->parcel.bytes.size())) {
+    delivery_.forget_packed();
+    return true;  // and rests from now on
+  }
   const auto requests = delivery_.requests();
   if (auto sent = send(*ready, lane); !sent) return std::unexpected(sent.error());
   const bool was_heard = delivery_.requests() != requests;
@@ -165,6 +203,7 @@ Taken Shipper::send(const Ready& ready, const Lane& lane) {
     next = std::async(std::launch::async, [this, wanted] { return make_ready(wanted); });
   }
   auto sent = delivery_.send(ready.parcel, stop_);
+  delivery_.count_traffic(source_->calendar());
   if (next.valid()) {
     auto made = next.get();
     if (made && sent) ahead_ = std::move(*made);

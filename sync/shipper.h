@@ -1,4 +1,5 @@
 #pragma once
+#include <atomic>
 #include <condition_variable>
 #include <deque>
 #include <memory>
@@ -23,12 +24,18 @@ namespace wattd::sync {
 struct ShipperStatus {
   std::string id;
   std::string target;
-  storage::Cursor cursor;
+  Stream stream = Stream::readings;
+  storage::Cursor cursor;    ///< In numbers of segments, or of changes where the stream is of records.
+  std::uint64_t newest = 0;  ///< What there is to be sent up to; counted every ten seconds.
   bool paused = false;
   std::uint64_t sent_samples = 0;
   std::uint64_t sent_readings = 0;
   std::uint64_t refused_readings = 0;
   std::uint64_t failures = 0;
+  std::uint64_t bytes = 0;   ///< Sent and received, without what TLS and TCP add.
+  std::int64_t budget = 0;   ///< Bytes on a day; 0: any.
+  Budget::Spent spent = {};  ///< Of it, by all streams of the sink.
+  bool waits_for_budget = false;
   std::string last_error;  ///< Empty while it works.
   std::optional<Timestamp> last_success;
   std::uint64_t backfill_segments = 0;     ///< That are sent beside live ones, for they are late.
@@ -47,14 +54,14 @@ double lag(const ShipperStatus& status, Timestamp now);
 class Shipper {
  public:
   Shipper(const SinkConfig& config, storage::Cursor cursor, std::unique_ptr<Source> source, std::unique_ptr<Sink> sink,
-          Ledger& ledger, const Clock& clock);
+          Ledger& ledger, const Clock& clock, std::shared_ptr<Budget> budget = {});
 
   /// Sends at most one batch and says when to be called next.
   Instant step(Instant now);
   void run(const std::stop_token& stop);
   /// There is something new to send.
   void wake();
-  /// Sends nothing until resume() or the next start of the daemon.
+  /// Sends nothing until it is called again; the cursor remembers that.
   void pause(bool paused);
   ShipperStatus status() const;
 
@@ -95,6 +102,7 @@ class Shipper {
   Taken send(const Ready& ready, const Lane& lane);
   bool store_began_anew();
   bool is_at_rest();
+  bool waits_for_budget();
   void begin_again();
   std::size_t unsettled() const;
   Instant first_settles() const;
@@ -127,11 +135,14 @@ class Shipper {
   std::uint64_t counted_readings_ = 0;  ///< Sent until then.
   std::stop_token stop_;                ///< Of run(); none in tests that call step().
   std::minstd_rand jitter_;
+  std::atomic<bool> paused_;
+  bool was_paused_ = paused_;
+  const std::shared_ptr<Budget> budget_;
+  bool stands_in_ = false;  ///< For readings, while they wait for the budget.
 
   mutable std::mutex mutex_;
   std::condition_variable woken_;
-  bool has_new_ = true;  ///< Guarded by mutex_, as are the next two.
-  bool paused_ = false;
+  bool has_new_ = true;  ///< Guarded by mutex_, as is the next.
   ShipperStatus status_;
 };
 

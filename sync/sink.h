@@ -65,6 +65,8 @@ class Sink {
   /// Looks whether the store is there still, by the connection over which it answered last: what it has answered for
   /// settles only then. Nothing to look at for one that has answered once it was on a disk.
   virtual Taken confirm(const std::stop_token&) { return {}; }
+  /// Bytes that it has sent and received so far: without those that TLS, TCP and IP add.
+  virtual std::uint64_t traffic() const { return 0; }
   /// Whether it can be reached and would take readings, without sending any. Shape: one line for people.
   virtual std::expected<std::string, NotTaken> probe(const std::stop_token& stop) = 0;
   /// What it holds of the gateway's readings in a range. Errors: unsupported where it cannot be asked.

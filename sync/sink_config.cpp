@@ -1,5 +1,9 @@
 #include "sync/sink_config.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
+
 namespace wattd::sync {
 namespace {
 
@@ -7,12 +11,52 @@ using namespace std::chrono_literals;
 
 enum class Kind { influx, remote_write, postgres, http, mqtt, wattd, file };
 
+/// Whether what goes to such a store can hold the stream; a reason why not.
+struct WhyNot {
+  Stream stream;
+  std::string_view operator()(const InfluxConfig& influx) const {
+    return stream == Stream::devices && !influx.non_numeric ? "is nothing but text: it needs non_numeric = true" : "";
+  }
+  std::string_view operator()(const RemoteWriteConfig&) const {
+    return stream != Stream::readings && has_texts(stream) ? "has no form in remote write" : "";
+  }
+  std::string_view operator()(const PostgresConfig&) const { return ""; }
+  std::string_view operator()(const HttpBatchConfig& batch) const {
+    return batch.form == HttpBatchConfig::Form::sensors ? "has no form among sensors" : "";
+  }
+  std::string_view operator()(const MqttSinkConfig& mqtt) const {
+    return mqtt.form == MqttSinkConfig::Form::sparkplug ? "has no form in Sparkplug" : "";
+  }
+  std::string_view operator()(const WattdConfig&) const { return "is made anew by the gateway that collects"; }
+  std::string_view operator()(const FileConfig&) const { return ""; }
+};
+
 }  // namespace
+
+SinkConfig for_stream(SinkConfig config, Stream stream) {
+  config.stream = stream;
+  if (stream == Stream::readings) return config;
+  config.id += fmt::format("/{}", to_string(stream));
+  config.filter.every = {};  // of readings alone
+  return config;
+}
+
+std::vector<SinkConfig> configs_of(const SinkConfig& config) {
+  std::vector<SinkConfig> configs;
+  for (const auto stream : config.streams) configs.push_back(for_stream(config, stream));
+  const bool has_hours = std::ranges::find(config.streams, Stream::hours) != config.streams.end();
+  if (config.sends_hours_over_budget && !has_hours) {
+    configs.push_back(for_stream(config, Stream::hours));
+    configs.back().over_budget_alone = true;
+  }
+  return configs;
+}
 
 SinkConfig parse_sink(const config::Table& table) {
   SinkConfig sink;
   sink.id = table.text("id");
-  if (sink.id.empty() || sink.id.size() > 50) table.fail("id", "expected 1 to 50 bytes; the cursor belongs to it");
+  if (sink.id.empty() || sink.id.size() > 50 || sink.id.find('/') != std::string::npos)
+    table.fail("id", "expected 1 to 50 bytes without /; the cursor belongs to it");
   switch (table.choice<Kind>("kind",
                              {{"influx", Kind::influx},
                               {"remote_write", Kind::remote_write},
@@ -37,6 +81,20 @@ SinkConfig parse_sink(const config::Table& table) {
   sink.backfill_rate = static_cast<std::uint64_t>(table.integer("backfill_rate", 0, 100'000'000, 0));
   sink.newest_first = table.choice<bool>("backfill", {{"oldest", false}, {"newest", true}}, false);
   sink.filter = parse_filter(table);
+  sink.streams = parse_streams(table);
+  sink.budget = table.bytes("budget", 10'000, INT64_C(1) << 50, 0);
+  sink.sends_hours_over_budget = table.choice<bool>("over_budget", {{"wait", false}, {"hours", true}}, false);
+  if (sink.budget == 0 && table.has("over_budget")) table.fail("over_budget", "says something with a budget alone");
+  if (sink.budget > 0 && std::holds_alternative<FileConfig>(sink.store))
+    table.fail("budget", "files are on no metered link; max_size bounds them");
+  auto streams = sink.streams;
+  if (sink.sends_hours_over_budget) streams.push_back(Stream::hours);
+  for (const auto stream : streams) {
+    const auto why_not = stream == Stream::readings ? std::string_view() : std::visit(WhyNot{stream}, sink.store);
+    if (!why_not.empty())
+      table.fail(stream == Stream::hours && sink.sends_hours_over_budget ? "over_budget" : "streams",
+                 fmt::format("{} {}", to_string(stream), why_not));
+  }
   if (table.has("hours")) {
     sink.hours = hours_from(table.text("hours"));
     if (!sink.hours) table.fail("hours", "expected local hours such as 22:00-06:00 or Mon-Fri 18:00-07:00");
@@ -49,15 +107,18 @@ std::unique_ptr<Sink> make_sink(const SinkConfig& config, const std::string& gat
   struct Make {
     const std::string& id;
     const std::string& gateway;
-    std::unique_ptr<Sink> operator()(const InfluxConfig& one) const { return influx_sink(one, gateway); }
-    std::unique_ptr<Sink> operator()(const RemoteWriteConfig& one) const { return remote_write_sink(one, gateway); }
-    std::unique_ptr<Sink> operator()(const PostgresConfig& one) const { return postgres_sink(one, gateway); }
-    std::unique_ptr<Sink> operator()(const HttpBatchConfig& one) const { return http_batch_sink(one, gateway); }
-    std::unique_ptr<Sink> operator()(const MqttSinkConfig& one) const { return mqtt_sink(one, gateway, id); }
+    Stream stream;
+    std::unique_ptr<Sink> operator()(const InfluxConfig& one) const { return influx_sink(one, gateway, stream); }
+    std::unique_ptr<Sink> operator()(const RemoteWriteConfig& one) const {
+      return remote_write_sink(one, gateway, stream);
+    }
+    std::unique_ptr<Sink> operator()(const PostgresConfig& one) const { return postgres_sink(one, gateway, stream); }
+    std::unique_ptr<Sink> operator()(const HttpBatchConfig& one) const { return http_batch_sink(one, gateway, stream); }
+    std::unique_ptr<Sink> operator()(const MqttSinkConfig& one) const { return mqtt_sink(one, gateway, id, stream); }
     std::unique_ptr<Sink> operator()(const WattdConfig& one) const { return wattd_sink(one, gateway); }
-    std::unique_ptr<Sink> operator()(const FileConfig& one) const { return file_sink(one, gateway); }
+    std::unique_ptr<Sink> operator()(const FileConfig& one) const { return file_sink(one, gateway, stream); }
   };
-  return std::visit(Make{config.id, gateway}, config.store);
+  return std::visit(Make{config.id, gateway, config.stream}, config.store);
 }
 
 }  // namespace wattd::sync

@@ -14,6 +14,7 @@
 #include "sync/postgres.h"
 #include "sync/remote_write.h"
 #include "sync/sink.h"
+#include "sync/stream.h"
 #include "sync/wattd.h"
 #include "telemetry/rule.h"
 
@@ -31,12 +32,22 @@ struct SinkConfig {
   std::chrono::seconds start_delay{0};  ///< It begins at some time within this, so that a fleet does not stampede.
   std::uint64_t backfill_rate = 0;      ///< Late readings a second, at most; 0 for as many as the link carries.
   bool newest_first = false;            ///< Of what is late.
+  std::int64_t budget = 0;              ///< Bytes that it may send and receive on a day of the site's clock; 0 for any.
+  bool sends_hours_over_budget = false;  ///< Instead of readings, until the budget returns.
+  std::vector<Stream> streams{Stream::readings};
+  Stream stream = Stream::readings;  ///< The one of them that a Shipper is for,
+  bool over_budget_alone = false;    ///< and whether it is while readings wait for the budget alone.
   FilterConfig filter = {};
   std::optional<Hours> hours = {};  ///< Local time in which it sends at all.
 };
 
 /// Reads one [[sinks]] table. Errors: throws config::ConfigError.
 SinkConfig parse_sink(const config::Table& table);
+
+/// The same sink for one of its streams: beside readings, that has a cursor and a name of its own, such as `up/alerts`.
+SinkConfig for_stream(SinkConfig config, Stream stream);
+/// One of each stream that it gets, and of the hours that stand in for readings while these wait for the budget.
+std::vector<SinkConfig> configs_of(const SinkConfig& config);
 
 /// Errors: throws std::runtime_error for what cannot be set up at all.
 std::unique_ptr<Sink> make_sink(const SinkConfig& config, const std::string& gateway);

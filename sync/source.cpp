@@ -1,5 +1,7 @@
 #include "sync/source.h"
 
+#include "sync/intervals.h"
+
 namespace wattd::sync {
 namespace {
 
@@ -27,8 +29,57 @@ class DatabaseSource final : public Source {
   storage::Reader reader_;
 };
 
+class RecordSource final : public Source {
+ public:
+  RecordSource(const storage::Store& store, storage::RecordKind kind)
+      : reader_(store.path(), store.vault()), kind_(kind) {}
+  const Calendar& calendar() const override { return reader_.calendar(); }
+  Result<std::uint64_t> last() override { return reader_.last_record(kind_); }
+  Result<storage::Batch> batch_after(const storage::Position& position, std::size_t max_readings,
+                                     std::uint64_t last) override {
+    const auto newest = this->last();
+    if (!newest) return std::unexpected(newest.error());
+    // Numbers begin anew in a database that was salvaged: all of it is sent again.
+    const auto after = position.seq > *newest ? 0 : position.seq;
+    auto batch = reader_.records_after(kind_, after, last, max_readings);
+    if (batch && batch->parts.empty()) batch->end = position;
+    return batch;
+  }
+  Result<storage::DeviceVersion> device_version(const std::string& device_id, std::uint32_t) override {
+    return storage::DeviceVersion{.device_id = device_id};
+  }
+  Result<std::uint64_t> readings_in_ring(std::uint64_t after, std::uint64_t to) override {
+    return reader_.records_between(kind_, after, to);
+  }
+  Result<std::vector<std::string>> devices() override { return reader_.devices(); }
+  Result<storage::Batch> batch_of(const std::string&, TimeRange, std::size_t) override {
+    return fail(ErrorKind::unsupported, "records have no range");
+  }
+
+ private:
+  storage::Reader reader_;
+  const storage::RecordKind kind_;
+};
+
 }  // namespace
 
+std::unique_ptr<Source> record_source(const storage::Store& store, storage::RecordKind kind) {
+  return std::make_unique<RecordSource>(store, kind);
+}
+
 std::unique_ptr<Source> database_source(const storage::Store& store) { return std::make_unique<DatabaseSource>(store); }
+
+std::unique_ptr<Source> make_source(const storage::Store& store, Stream stream, const Clock& clock) {
+  switch (stream) {
+    case Stream::readings: return database_source(store);
+    case Stream::hours:
+    case Stream::days:
+    case Stream::summaries: return interval_source(store, stream, clock);
+    case Stream::devices: return record_source(store, storage::RecordKind::devices);
+    case Stream::alerts: return record_source(store, storage::RecordKind::alerts);
+    case Stream::dead_letters: return record_source(store, storage::RecordKind::dead_letters);
+  }
+  return nullptr;
+}
 
 }  // namespace wattd::sync

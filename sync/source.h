@@ -3,10 +3,12 @@
 
 #include "storage/reader.h"
 #include "storage/store.h"
+#include "sync/stream.h"
+#include "telemetry/clock.h"
 
 namespace wattd::sync {
 
-/// What there is to ship; the storage room's Reader in life. Threads: one at a time.
+/// What there is to ship of one stream; the storage room's Reader in life. Threads: one at a time.
 class Source {
  public:
   virtual ~Source() = default;
@@ -25,5 +27,12 @@ class Source {
   virtual Result<storage::Batch> batch_of(const std::string& device_id, TimeRange range, std::size_t max_readings) = 0;
 };
 std::unique_ptr<Source> database_source(const storage::Store& store);
+
+/// Records of devices or alerts, or how many messages were refused, each as it is now and in the order of their
+/// changes: positions are numbers of changes, not of segments.
+std::unique_ptr<Source> record_source(const storage::Store& store, storage::RecordKind kind);
+
+/// The one of a stream.
+std::unique_ptr<Source> make_source(const storage::Store& store, Stream stream, const Clock& clock);
 
 }  // namespace wattd::sync

@@ -26,6 +26,7 @@ class WattdSink final : public Sink {
 
   std::string target() const override { return client_.config().url; }
   std::uint64_t breaks() const override { return client_.breaks(); }
+  std::uint64_t traffic() const override { return client_.traffic(); }
   Taken confirm(const std::stop_token& stop) override { return client_.confirm(stop); }
 
   std::expected<std::string, NotTaken> probe(const std::stop_token& stop) override {
@@ -48,7 +49,7 @@ class WattdSink final : public Sink {
 
 WattdConfig parse_wattd(const config::Table& table) {
   WattdConfig wattd{.http = parse_http(table)};
-  wattd.http.gzip = false;  // blocks are compressed as they are
+  wattd.http.compression = HttpConfig::Compression::none;  // blocks are compressed as they are
   if (wattd.http.token.empty()) table.fail("token", "is required: the one that [[collect]] of the other wattd has");
   return wattd;
 }

@@ -21,10 +21,21 @@ struct Writer::Callbacks {
                                writer.broker_.v5 ? mosquitto_reason_string(code) : mosquitto_connack_string(code)));
       return;
     }
+    ++writer.connections_;
     writer.connected_ = true;
+    if (!writer.hearing_.topic.empty())
+      mosquitto_subscribe(writer.client_.get(), nullptr, writer.hearing_.topic.c_str(), 1);
     if (writer.on_connect_) writer.on_connect_(writer);
   }
-  static void on_disconnect(mosquitto*, void* self, int) noexcept { static_cast<Writer*>(self)->connected_ = false; }
+  static void on_disconnect(mosquitto*, void* self, int) noexcept {
+    auto& writer = *static_cast<Writer*>(self);
+    writer.connected_ = false;
+    writer.leave_will();
+  }
+  static void on_message(mosquitto*, void* self, const mosquitto_message* message) noexcept {
+    const auto* const text = static_cast<const char*>(message->payload);
+    static_cast<Writer*>(self)->hearing_.heard({text, static_cast<std::size_t>(message->payloadlen)});
+  }
   static void on_publish(mosquitto*, void* self, int message) noexcept {
     auto& writer = *static_cast<Writer*>(self);
     const std::scoped_lock lock(writer.mutex_);
@@ -33,8 +44,20 @@ struct Writer::Callbacks {
   }
 };
 
-Writer::Writer(Broker broker, const std::string& name, Will will, std::function<void(Writer&)> on_connect)
-    : broker_(std::move(broker)), name_(name), on_connect_(std::move(on_connect)) {
+void Writer::leave_will() {
+  if (!will_) return;
+  const auto will = will_();
+  mosquitto_will_set(client_.get(), will.topic.c_str(), static_cast<int>(will.payload.size()), will.payload.data(), 1,
+                     will.retain);
+}
+
+Writer::Writer(Broker broker, const std::string& name, std::function<Will()> will,
+               std::function<void(Writer&)> on_connect, Hearing hearing)
+    : broker_(std::move(broker)),
+      name_(name),
+      will_(std::move(will)),
+      on_connect_(std::move(on_connect)),
+      hearing_(std::move(hearing)) {
   broker_.session_expiry = {};
   broker_.receive_maximum = 0;
   client_ = make_client(broker_, true, this, name_);
@@ -44,8 +67,8 @@ Writer::Writer(Broker broker, const std::string& name, Will will, std::function<
   mosquitto_disconnect_callback_set(client, Callbacks::on_disconnect);
   mosquitto_publish_callback_set(client, Callbacks::on_publish);
   mosquitto_reconnect_delay_set(client, kFirstPause, kLongestPause, true);
-  if (!will.topic.empty())
-    mosquitto_will_set(client, will.topic.c_str(), static_cast<int>(will.payload.size()), will.payload.data(), 1, true);
+  if (!hearing_.topic.empty()) mosquitto_message_callback_set(client, Callbacks::on_message);
+  leave_will();
   mosquitto_connect_async(client, broker_.host.c_str(), broker_.port, static_cast<int>(broker_.keepalive.count()));
   if (const int code = mosquitto_loop_start(client); code != MOSQ_ERR_SUCCESS)
     throw std::runtime_error(

@@ -2,10 +2,12 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <cstdint>
 #include <functional>
 #include <mutex>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "drivers/mqtt/client.h"
@@ -16,6 +18,13 @@ namespace wattd::drivers::mqtt {
 struct Will {
   std::string topic;
   std::string payload;
+  bool retain = true;
+};
+
+/// What a writer listens to beside.
+struct Hearing {
+  std::string topic;
+  std::function<void(std::string_view payload)> heard;  ///< On the library's thread.
 };
 
 /// Says things to a broker, over a connection of its own: a write on the one that reads would acknowledge what is not
@@ -23,9 +32,11 @@ struct Will {
 /// lost. Threads: any.
 class Writer {
  public:
-  /// `on_connect` runs on the library's thread whenever a connection stands, and may publish and subscribe.
+  /// `will` is asked before each connection. `on_connect` runs on the library's thread whenever one stands, and may
+  /// publish.
   /// Errors: throws std::runtime_error for a client id or TLS files that cannot be used.
-  Writer(Broker broker, const std::string& name, Will will = {}, std::function<void(Writer&)> on_connect = {});
+  Writer(Broker broker, const std::string& name, std::function<Will()> will = {},
+         std::function<void(Writer&)> on_connect = {}, Hearing hearing = {});
   ~Writer();
   Writer(const Writer&) = delete;
   Writer& operator=(const Writer&) = delete;
@@ -39,14 +50,21 @@ class Writer {
   /// library.
   std::vector<std::string> publish_acknowledged(const std::vector<Text>& texts, std::chrono::milliseconds patience);
   bool is_connected() const { return connected_; }
+  /// How many connections there have been.
+  std::uint64_t connections() const { return connections_; }
 
  private:
   struct Callbacks;
 
   Broker broker_;
   std::string name_;
+  void leave_will();
+
+  std::function<Will()> will_;
   std::function<void(Writer&)> on_connect_;
+  Hearing hearing_;
   std::atomic<bool> connected_{false};
+  std::atomic<std::uint64_t> connections_{0};
   std::mutex turn_;
   std::mutex mutex_;
   std::condition_variable answered_;

@@ -7,6 +7,7 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 from plant import Broker, Plant, VictoriaMetrics  # noqa: E402
+from upstream import KINDS  # noqa: E402
 
 
 @pytest.fixture
@@ -24,6 +25,14 @@ def broker(plant):
 @pytest.fixture
 def upstream(plant):
     return VictoriaMetrics(plant)
+
+
+@pytest.fixture
+def store(request, plant):
+    """A store of one of the KINDS, which a test names as its parameter."""
+    one = KINDS[request.param](plant)
+    yield one
+    one.close()
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ import socket
 import ssl
 import subprocess
 import threading
+import time
 import urllib.parse
 
 import pytest
@@ -144,3 +145,42 @@ def test_a_server_is_reached_over_ipv6(plant, broker, speaker):
     speaker.say(20)
     compare(gateway, receiver, speaker)
     receiver.close()
+
+
+def test_bodies_are_packed_as_the_server_takes_them(plant, broker, speaker):
+    for compression, said in (("zstd", "zstd"), ("none", None), ("gzip", "gzip")):
+        speaker.said.clear()
+        receiver = HttpReceiver(plant)
+        gateway = Gateway(plant, mqtt_config(broker, 1000) + sink(f"http://127.0.0.1:{receiver.port}", f'compression = "{compression}"\n'))
+        gateway.wait_connected()
+        speaker.say(50)
+        compare(gateway, receiver, speaker)
+        assert receiver.encodings == {said}
+        wait_until(lambda: gateway.status()["sinks"][0]["settled_seq"] == gateway.status()["sinks"][0]["last_seq"], what="it has settled")
+        gateway.stop()
+        receiver.close()
+
+
+def test_a_metered_link_keeps_its_budget_and_sends_hours_instead(plant, broker, speaker):
+    receiver = HttpReceiver(plant)
+    more = 'batch = 100\nbudget = "50kB"\nover_budget = "hours"\ncompression = "none"\n'
+    gateway = Gateway(plant, mqtt_config(broker, 1000) + sink(f"http://127.0.0.1:{receiver.port}", more))
+    gateway.wait_connected()
+    speaker.say(600)
+    gateway.wait_committed(600)
+    def stands_in() -> bool:
+        return len(receiver.records("hours")) > 10 and all(row["budget"]["waits"] for row in gateway.status()["sinks"][:1])
+    wait_until(stands_in, 30, every=.3, what="hours stand in")
+    sent = len({(device, at) for (device, _), values in receiver.rows().items() for at in values})
+    assert 100 <= sent < 400, "readings wait"
+    spent = gateway.status()["sinks"][0]["budget"]["spent_bytes"]
+    assert 30_000 <= spent < 60_000
+    assert f'wattd_sink_bytes_total{{sink="up"}}' in gateway.metrics()
+    assert "waits for its budget" in gateway.ctl("sync", "status").stdout
+    gateway.process.stop(9)
+    gateway.start()
+    speaker.say(100)
+    gateway.wait_committed(100)
+    time.sleep(2)
+    assert spent <= gateway.status()["sinks"][0]["budget"]["spent_bytes"] < 60_000, "a restart gives no new budget"
+    assert len({(device, at) for (device, _), values in receiver.rows().items() for at in values}) < 400

@@ -24,6 +24,7 @@ import urllib.request
 
 import paho.mqtt.client as mqtt
 
+import sparkplug
 from plant import Broker, Gateway, VictoriaMetrics, can_connect, free_port, wait_until
 
 
@@ -122,6 +123,11 @@ class Influx(Store):
         return found
 
 
+    def records(self, stream: str) -> list:
+        name = {"hours": "device_telemetry_hours", "days": "device_telemetry_days", "summaries": "wattd_daily_summaries"}.get(stream, f"wattd_{stream}")
+        rows = [dict(zip(series["columns"], row)) for series in self.ask(f'SELECT * FROM "{name}"') for row in series["values"]]
+        return [{"at": row.pop("time"), **{key: value for key, value in row.items() if value is not None}} for row in rows]
+
     def forget(self, device: str):
         self.ask(f"DELETE FROM device_telemetry WHERE device_id = '{device}'", method="POST")
 
@@ -182,10 +188,33 @@ class Postgres(Store):
             found.setdefault((row["device_id"], row["field"]), {})[row["us"]] = value
         return found
 
+    def records(self, stream: str) -> list:
+        if not self.ask("SELECT 1 WHERE to_regclass('wattd.alerts') IS NOT NULL"):
+            return []
+        if stream in ("hours", "days"):
+            found: dict = {}
+            for row in self.ask(f"SELECT device_id, field, (extract(epoch FROM ts) * 1000000)::bigint AS at, value FROM wattd.telemetry_{stream}"):
+                found.setdefault((row["device_id"], row["at"]), {"device_id": row["device_id"], "at": row["at"]})[row["field"]] = row["value"]
+            return list(found.values())
+        if stream == "summaries":
+            return self.ask("SELECT name AS device_id, date, total_consumption_kwh, peak_demand_kw FROM wattd.daily_summaries JOIN wattd.buildings ON id = building_id")
+        if stream == "devices":
+            return self.ask("SELECT * FROM wattd.devices WHERE device_name IS NOT NULL")
+        return self.ask(f"SELECT *, (extract(epoch FROM {'day' if stream == 'dead_letters' else 'created_at'}) * 1000000)::bigint AS at FROM wattd.{stream}")
+
 
 class Documents(Store):
     """Takes what is sent as documents, and keeps the last of each key."""
     holds_text = True
+
+    def take_record(self, stream: str, device: str, stamp: str, fields: dict):
+        """What comes beside readings: the last of a key holds."""
+        key = fields.get("alert_id") or (fields.get("source"), fields.get("reason")) if stream in ("alerts", "dead_letters") else ""
+        at = "" if stream == "devices" else microseconds(stamp)
+        self.beside.setdefault(stream, {})[device, at, key] = {"device_id": device, "at": microseconds(stamp), **fields}
+
+    def records(self, stream: str) -> list:
+        return list(self.beside.get(stream, {}).values())
 
     def take(self, device: str, stamp: str, fields: dict):
         for field, value in fields.items():
@@ -200,7 +229,8 @@ class HttpReceiver(Documents):
     """A server of the test's own, as a plant's back end may be: it checks the signature and answers 202."""
 
     def __init__(self, plant, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None):
-        self.kept, self.port, self.keys, self.host, self.tls, self.open = {}, free_port(), [], host, tls, set()
+        self.encodings = set()
+        self.kept, self.beside, self.port, self.keys, self.host, self.tls, self.open = {}, {}, free_port(), [], host, tls, set()
         self.start()
 
     def start(self):
@@ -224,13 +254,19 @@ class HttpReceiver(Documents):
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 if self.headers.get("Content-Encoding") == "gzip":
                     body = gzip.decompress(body)
+                elif self.headers.get("Content-Encoding") == "zstd":
+                    body = subprocess.run(["zstd", "-dc"], input=body, stdout=subprocess.PIPE, check=True).stdout
+                store.encodings.add(self.headers.get("Content-Encoding"))
                 at, code = (part.split("=")[1] for part in self.headers["X-Wattd-Signature"].split(","))
                 assert hmac.compare_digest(code, hmac.new(b"geheim", at.encode() + b"." + body, hashlib.sha256).hexdigest())
                 assert self.headers["Idempotency-Key"] == hashlib.sha256(body).hexdigest()
                 store.keys.append(self.headers["Idempotency-Key"])
                 for line in body.splitlines():
                     document = json.loads(line)
-                    store.take(document["device_id"], document["timestamp"], document["fields"])
+                    if "stream" in document:
+                        store.take_record(document["stream"], document["device_id"], document["timestamp"], document["fields"])
+                    else:
+                        store.take(document["device_id"], document["timestamp"], document["fields"])
                 self.send_response(202)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
@@ -257,14 +293,15 @@ class HttpReceiver(Documents):
 
 class Mqtt(Documents):
     """A broker with somebody who listens; what is lost between the two is no matter of the gateway's."""
+    filter = "wattd/#"
 
     def __init__(self, plant):
-        self.kept = {}
+        self.kept, self.beside = {}, {}
         self.broker = Broker(plant, window=1000)
         self.port = self.broker.port
         self.client = mqtt.Client("listener", clean_session=False)
         self.client.on_message = self.on_message
-        self.client.on_connect = lambda client, *_: client.subscribe("wattd/+/+/telemetry", 1)
+        self.client.on_connect = lambda client, *_: client.subscribe(self.filter, 1)
         self.client.reconnect_delay_set(1, 1)
         self.client.connect("127.0.0.1", self.port, keepalive=5)
         self.client.loop_start()
@@ -273,8 +310,13 @@ class Mqtt(Documents):
     def on_message(self, client, _, message):
         document = json.loads(message.payload)
         device = document.pop("device_id")
-        assert message.topic.split("/")[2] == device
-        self.take(device, document.pop("timestamp"), document)
+        levels = message.topic.split("/")
+        if levels[3] == "telemetry":
+            assert levels[2] == device
+            self.take(device, document.pop("timestamp"), document)
+        else:
+            assert levels[3] == device
+            self.take_record(levels[2], device, document.pop("timestamp"), document)
 
     def kill(self):
         self.broker.process.stop()  # SIGTERM: it writes its sessions down; killed it may forget what it has answered for
@@ -288,6 +330,51 @@ class Mqtt(Documents):
     def close(self):
         self.client.loop_stop()
         self.broker.stop()
+
+
+class SparkplugHost(Mqtt):
+    """A host application: it knows a value by its birth alone, and asks for births when it has missed a message."""
+    precision = 1000
+
+    def __init__(self, plant):
+        self.seq, self.aliases, self.session, self.rebirths, self.historical = None, {}, None, 0, set()
+        super().__init__(plant)
+
+    filter = "spBv1.0/plant/#"
+
+    def on_message(self, client, _, message):
+        _, group, kind, node, *device = message.topic.split("/")
+        if kind == "NCMD":
+            return
+        assert group == "plant" and node == "line1"
+        payload = sparkplug.decoded(message.payload)
+        if kind == "NDEATH":
+            assert [m["name"] for m in payload["metrics"]] == ["bdSeq"] and payload["seq"] is None
+            return
+        if kind == "NBIRTH":
+            names = {m["name"]: m["value"] for m in payload["metrics"]}
+            assert payload["seq"] == 0 and names["Node Control/Rebirth"] is False
+            self.session, self.seq, self.aliases = names["bdSeq"], 0, {}
+            return
+        if self.seq is None or payload["seq"] != (self.seq + 1) % 256:
+            self.seq = None
+            self.rebirths += 1
+            client.publish(f"spBv1.0/plant/NCMD/{node}", sparkplug.payload([sparkplug.metric("Node Control/Rebirth", sparkplug.BOOLEAN, True)], None, 0), 1)
+            return
+        self.seq = payload["seq"]
+        if kind == "DBIRTH":
+            for metric in payload["metrics"]:
+                self.aliases[metric["alias"]] = (device[0], metric["name"], metric["type"])
+            return
+        assert kind == "DDATA"
+        for metric in payload["metrics"]:
+            owner, name, datatype = self.aliases[metric["alias"]]
+            assert owner == device[0] and datatype == metric["type"]
+            self.historical.add(metric["historical"])
+            self.kept.setdefault((owner, name), {})[metric["ms"] * 1000] = metric["value"]
+
+    def sink(self, port: int) -> str:
+        return f'kind = "mqtt"\nform = "sparkplug"\ngroup = "plant"\nnode = "line1"\nport = {port}\ntimeout = "2s"\nkeepalive = "5s"\n'
 
 
 class Wattd(Store):
@@ -348,8 +435,20 @@ class Files(Documents):
                 self.take(document["device_id"], document["timestamp"], document["fields"])
         return super().rows()
 
+    def records(self, stream: str) -> list:
+        self.beside = {}
+        for path in sorted((self.directory / stream).glob("*.ndjson")):
+            for document in map(json.loads, path.read_text().splitlines()):
+                assert document["stream"] == stream
+                self.take_record(stream, document["device_id"], document["timestamp"], document["fields"])
+        return super().records(stream)
+
     def close(self):
         pass
 
 
-KINDS = {"victoriametrics": Victoria, "remote_write": RemoteWrite, "influxdb": Influx, "postgresql": Postgres, "http": HttpReceiver, "mqtt": Mqtt, "wattd": Wattd, "file": Files}
+KINDS = {"victoriametrics": Victoria, "remote_write": RemoteWrite, "influxdb": Influx, "postgresql": Postgres, "http": HttpReceiver, "mqtt": Mqtt, "sparkplug": SparkplugHost, "wattd": Wattd, "file": Files}
+
+
+def sink(store, port: int, more: str = "") -> str:
+    return f'[[sinks]]\nid = "up"\nsettle = "{store.settles}s"\nmax_pause = "500ms"\nbatch = 100\n{store.sink(port)}{more}'

@@ -108,6 +108,7 @@ struct FakeSink final : Sink {
   }
   std::string target() const override { return "fake"; }
   std::uint64_t breaks() const override { return broken; }
+  std::uint64_t traffic() const override { return static_cast<std::uint64_t>(requests) * costs; }
   Taken confirm(const std::stop_token&) override {
     ++confirmed;
     broken += closes;
@@ -121,7 +122,8 @@ struct FakeSink final : Sink {
   std::chrono::milliseconds wait{0};
   std::size_t most = SIZE_MAX, largest = 0;
   int requests = 0, confirmed = 0;
-  int lose = -1;  ///< After so many.
+  std::uint64_t costs = 0;  ///< Bytes a request.
+  int lose = -1;            ///< After so many.
   bool down = false;
   bool refuses_all = false;
   std::uint64_t broken = 0;

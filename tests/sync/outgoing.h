@@ -12,20 +12,7 @@ namespace wattd::sync {
 /// Readings as a sink gets them, each a block of its own.
 inline std::vector<storage::Rows> rows_of(std::span<const Reading> readings) {
   std::vector<storage::Rows> all;
-  for (const auto& reading : readings) {
-    storage::Rows rows{.device_id = reading.device_id, .fields = {}};
-    auto block = std::make_shared<storage::Block>();
-    block->add_row(to_unix_us(reading.at), reading.device_version, reading.quality);
-    block->received_us = {to_unix_us(reading.received)};
-    for (const auto& field : reading.fields) {
-      const auto id = static_cast<std::uint32_t>(rows.fields.size());
-      block->column(id, id).put(0, field.value, field.quality);
-      rows.fields.push_back(field.name);
-    }
-    block->fill_up();
-    rows.block = std::move(block);
-    all.push_back(std::move(rows));
-  }
+  for (const auto& reading : readings) all.push_back(storage::rows_of(reading));
   return all;
 }
 

@@ -1,0 +1,216 @@
+#include "sync/sparkplug.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <map>
+
+#include "sparkplug_b.pb.h"
+
+namespace wattd::sync {
+namespace {
+
+using namespace std::chrono_literals;
+using drivers::mqtt::Will;
+using drivers::mqtt::Writer;
+namespace pb = drivers::mqtt::sparkplug;
+
+constexpr std::size_t kAtOnce = 200;  // messages whose answers are waited for together
+constexpr auto kHistorical = 1min;    // what is older is no current value
+constexpr std::string_view kRebirth = "Node Control/Rebirth";
+
+/// Data types by their numbers. Source: Sparkplug 3.0.0, section 6.4.16.
+enum Type : std::uint32_t { int64 = 4, real = 10, boolean = 11, text = 12 };
+
+Type type_of(const Value& value) {
+  if (std::holds_alternative<bool>(value)) return boolean;
+  return std::holds_alternative<std::string>(value) ? text : real;
+}
+
+std::uint64_t milliseconds(Timestamp at) { return static_cast<std::uint64_t>(to_unix_us(at) / 1000); }
+
+/// What a device's birth has said of a field.
+struct Metric {
+  std::uint64_t alias = 0;
+  Type type = real;
+};
+
+class SparkplugSink final : public Sink {
+ public:
+  SparkplugSink(MqttSinkConfig config, const std::string& gateway, const std::string& id)
+      : config_(std::move(config)),
+        node_(config_.node.empty() ? gateway : config_.node),
+        writer_(config_.broker, id, [this] { return next_death(); }, {},
+                {topic("NCMD"), [this](std::string_view payload) { obey(payload); }}) {}
+
+  ~SparkplugSink() override {
+    // A connection that is closed in order leaves no will.
+    const auto will = death(session_);
+    writer_.publish(will.topic, will.payload, false);
+  }
+
+  std::string pack(std::span<const Outgoing>) const override { return {}; }
+  bool packs() const override { return false; }
+
+  Taken deliver(std::string_view, std::span<const Outgoing> batch, const std::stop_token& stop) override {
+    if (!writer_.is_connected()) return fail(ErrorKind::retry, target() + ": not connected");
+    const auto connection = writer_.connections();
+    std::vector<Writer::Text> messages;
+    const bool reborn = wants_rebirth_.exchange(false);
+    if (reborn || connection != born_in_) bear_node(messages);
+    born_in_ = connection;
+    for (const auto& outgoing : batch) {
+      const auto reading = outgoing.reading();
+      if (needs_birth(reading)) bear(reading, messages);
+      messages.push_back({topic("DDATA", reading.device_id), data_of(reading)});
+    }
+    auto taken = publish(messages, stop);
+    // What the host has missed in between it can tell by the births alone.
+    if (taken && writer_.connections() != connection) taken = fail(ErrorKind::retry, target() + ": connected anew");
+    if (!taken) born_in_ = 0;
+    return taken;
+  }
+
+  std::string target() const override { return config_.broker.address(); }
+  std::uint64_t traffic() const override { return traffic_; }
+  std::expected<std::string, NotTaken> probe(const std::stop_token& stop) override {
+    return probe_broker(writer_, target(), stop);
+  }
+
+ private:
+  std::string topic(std::string_view kind) const { return fmt::format("spBv1.0/{}/{}/{}", config_.group, kind, node_); }
+  std::string topic(std::string_view kind, std::string_view device) const {
+    std::string level(device);
+    std::ranges::replace_if(level, [](char c) { return c == '+' || c == '#' || c == '/'; }, '_');
+    return fmt::format("{}/{}", topic(kind), level);
+  }
+
+  Will death(std::uint64_t session) const {
+    pb::Payload payload;
+    payload.set_timestamp(
+        milliseconds(std::chrono::floor<std::chrono::microseconds>(std::chrono::system_clock::now())));
+    add_session(payload, session);
+    return {topic("NDEATH"), payload.SerializeAsString(), false};
+  }
+  /// Of the connection that comes next.
+  Will next_death() { return death(++session_); }
+
+  static void add_session(pb::Payload& payload, std::uint64_t session) {
+    auto* const metric = payload.add_metrics();
+    metric->set_name("bdSeq");
+    metric->set_datatype(int64);
+    metric->set_long_value(session);
+  }
+
+  std::uint64_t next_seq() { return std::exchange(seq_, (seq_ + 1) % 256); }
+
+  void bear_node(std::vector<Writer::Text>& messages) {
+    devices_.clear();
+    seq_ = 0;
+    last_alias_ = 0;
+    pb::Payload payload;
+    const auto now = milliseconds(std::chrono::floor<std::chrono::microseconds>(std::chrono::system_clock::now()));
+    payload.set_timestamp(now);
+    payload.set_seq(next_seq());
+    add_session(payload, session_);
+    auto* const rebirth = payload.add_metrics();
+    rebirth->set_name(std::string(kRebirth));
+    rebirth->set_datatype(boolean);
+    rebirth->set_boolean_value(false);
+    messages.push_back({topic("NBIRTH"), payload.SerializeAsString()});
+  }
+
+  bool needs_birth(const Reading& reading) const {
+    const auto device = devices_.find(reading.device_id);
+    return device == devices_.end() || std::ranges::any_of(reading.fields, [&](const Field& field) {
+             const auto known = device->second.find(field.name);
+             return known == device->second.end() || known->second.type != type_of(field.value);
+           });
+  }
+
+  /// Names every field of the device that is known; the values follow as data, with their own stamps.
+  void bear(const Reading& reading, std::vector<Writer::Text>& messages) {
+    auto& metrics = devices_[reading.device_id];
+    for (const auto& field : reading.fields) {
+      auto& metric = metrics.try_emplace(field.name, Metric{0, real}).first->second;
+      if (metric.alias == 0) metric.alias = ++last_alias_;
+      metric.type = type_of(field.value);
+    }
+    pb::Payload payload;
+    const auto stamp = milliseconds(reading.at);
+    payload.set_timestamp(stamp);
+    payload.set_seq(next_seq());
+    for (const auto& [name, metric] : metrics) {
+      auto* const added = payload.add_metrics();
+      added->set_name(name);
+      added->set_alias(metric.alias);
+      added->set_timestamp(stamp);
+      added->set_datatype(metric.type);
+      added->set_is_null(true);
+    }
+    messages.push_back({topic("DBIRTH", reading.device_id), payload.SerializeAsString()});
+  }
+
+  std::string data_of(const Reading& reading) {
+    pb::Payload payload;
+    const auto stamp = milliseconds(reading.at);
+    payload.set_timestamp(stamp);
+    payload.set_seq(next_seq());
+    const bool is_old = std::chrono::system_clock::now() - reading.at > kHistorical;
+    const auto& metrics = devices_[reading.device_id];
+    for (const auto& field : reading.fields) {
+      const auto& known = metrics.at(field.name);
+      auto* const metric = payload.add_metrics();
+      metric->set_alias(known.alias);
+      metric->set_timestamp(stamp);
+      metric->set_datatype(known.type);
+      if (is_old) metric->set_is_historical(true);
+      if (const auto* flag = std::get_if<bool>(&field.value)) metric->set_boolean_value(*flag);
+      else if (const auto* words = std::get_if<std::string>(&field.value)) metric->set_string_value(*words);
+      else metric->set_double_value(as_number(field.value).value_or(0));
+    }
+    return payload.SerializeAsString();
+  }
+
+  Taken publish(std::span<const Writer::Text> messages, const std::stop_token& stop) {
+    for (; !messages.empty(); messages = messages.subspan(std::min(kAtOnce, messages.size()))) {
+      if (stop.stop_requested()) return fail(ErrorKind::retry, "stopping");
+      const auto part = messages.first(std::min(kAtOnce, messages.size()));
+      traffic_ += traffic_of(part);
+      for (const auto& problem : writer_.publish_acknowledged({part.begin(), part.end()}, config_.timeout)) {
+        if (!problem.empty()) return fail(ErrorKind::retry, fmt::format("{}: {}", target(), problem));
+      }
+    }
+    return {};
+  }
+
+  /// A host that has missed something asks for all births.
+  void obey(std::string_view payload) {
+    pb::Payload command;
+    if (!command.ParseFromArray(payload.data(), static_cast<int>(payload.size()))) return;
+    for (const auto& metric : command.metrics()) {
+      if (metric.name() == kRebirth && metric.boolean_value()) wants_rebirth_ = true;
+    }
+  }
+
+  const MqttSinkConfig config_;
+  const std::string node_;
+  std::map<std::string, std::map<std::string, Metric>> devices_;  ///< Born, with what their births have said.
+  std::uint64_t seq_ = 0, last_alias_ = 0, traffic_ = 0;
+  std::uint64_t born_in_ = 0;  ///< The connection in which the node was born; 0: in none.
+  /// Tells a death from the one of an earlier connection; begins anew with the process, at a time of its own.
+  std::atomic<std::uint64_t> session_{
+      static_cast<std::uint64_t>(std::chrono::system_clock::now().time_since_epoch() / 1s) << 8};
+  std::atomic<bool> wants_rebirth_{false};
+  Writer writer_;  ///< Last: its thread uses the rest.
+};
+
+}  // namespace
+
+std::unique_ptr<Sink> sparkplug_sink(MqttSinkConfig config, const std::string& gateway, const std::string& id) {
+  return std::make_unique<SparkplugSink>(std::move(config), gateway, id);
+}
+
+}  // namespace wattd::sync
