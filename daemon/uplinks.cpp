@@ -69,12 +69,12 @@ Uplinks::Uplinks(const Settings& settings, const std::string& gateway_id, const 
     const auto budget = sink.budget > 0 ? std::make_shared<sync::Budget>(sink.budget) : nullptr;
     for (const auto& config : configs_of(sink)) {
       const auto known = std::ranges::find(cursors, config.id, &storage::Cursor::sink_id);
-      uplinks_.push_back(
-          {.sink = sink,
-           .budget = budget,
-           .shipper = std::make_unique<sync::Shipper>(config, known == cursors.end() ? storage::Cursor{} : *known,
-                                                      sync::make_source(store, config.stream, clock),
-                                                      sync::make_sink(config, gateway_id), *ledger_, clock, budget)});
+      uplinks_.push_back({.sink = sink,
+                          .budget = budget,
+                          .shipper = std::make_unique<sync::Shipper>(
+                              config, known == cursors.end() ? storage::Cursor{} : *known,
+                              sync::make_source(store, config.stream, has_whole_hours(config), clock),
+                              sync::make_sink(config, gateway_id), *ledger_, clock, budget)});
     }
   }
   for (const auto& uplink : uplinks_) {
@@ -145,8 +145,9 @@ Result<void> Uplinks::start(const std::string& sink, const sync::JobRequest& req
   config.id += "-job";
   if (auto* mqtt = std::get_if<sync::MqttSinkConfig>(&config.store); mqtt != nullptr && !mqtt->broker.client_id.empty())
     mqtt->broker.client_id += "-job";
-  auto job = std::make_unique<sync::Job>(request, uplink->sink, sync::database_source(store_),
-                                         sync::make_sink(config, gateway_id_), *ledger_, clock_, uplink->budget);
+  auto job = std::make_unique<sync::Job>(
+      request, uplink->sink, sync::make_source(store_, sync::Stream::readings, has_whole_hours(config), clock_),
+      sync::make_sink(config, gateway_id_), *ledger_, clock_, uplink->budget);
   uplink->job = std::move(job);
   uplink->job_thread = start_thread("uplink-job", [&j = *uplink->job](const std::stop_token& stop) { j.run(stop); });
   return {};

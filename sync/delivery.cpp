@@ -65,7 +65,8 @@ Taken Delivery::send(const Parcel& parcel, const std::stop_token& stop) {
   if (parcel.readings.empty()) return {};
   refused_.clear();
   taken_ = false;
-  const auto most = parcel.readings.size() <= configured_ ? configured_ : most_;
+  const bool is_one = parcel.readings.size() <= configured_ || sink_->takes_whole_hours();
+  const auto most = is_one ? parcel.readings.size() : most_;
   for (std::span<const Outgoing> rest = parcel.readings; !rest.empty();
        rest = rest.subspan(std::min(most, rest.size()))) {
     if (auto sent = send_or_bisect(rest.first(std::min(most, rest.size())), parcel, stop); !sent) return sent;

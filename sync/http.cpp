@@ -6,6 +6,7 @@
 #include <zstd.h>
 
 #include <algorithm>
+#include <optional>
 #include <stdexcept>
 #include <utility>
 
@@ -46,16 +47,33 @@ std::size_t keep_all(const char* bytes, std::size_t size, std::size_t count, voi
   return size * count;
 }
 
-/// Whether the server says that it closes the connection behind its answer.
-std::size_t look_at_header(const char* bytes, std::size_t size, std::size_t count, void* closes) noexcept {
-  const std::string_view line(bytes, size * count);
-  constexpr std::string_view kConnection = "connection:";
+/// What the headers of an answer say.
+struct Heads {
+  bool closes = false;  ///< The server closes the connection behind it.
+  std::string etag;
+};
+
+/// The value of a header; nothing for another one.
+std::optional<std::string_view> value_of(std::string_view line, std::string_view name) {
   const auto is_alike = [](char one, char other) { return (one | 0x20) == (other | 0x20); };
-  const bool is_connection =
-      line.size() > kConnection.size() && std::ranges::equal(line.substr(0, kConnection.size()), kConnection, is_alike);
-  if (line.starts_with("HTTP/1.0") ||
-      (is_connection && (line.find("close") != std::string_view::npos || line.find("Close") != std::string_view::npos)))
-    *static_cast<bool*>(closes) = true;
+  if (line.size() <= name.size() || line[name.size()] != ':' ||
+      !std::ranges::equal(line.substr(0, name.size()), name, is_alike))
+    return std::nullopt;
+  line.remove_prefix(name.size() + 1);
+  while (!line.empty() && line.front() == ' ') line.remove_prefix(1);
+  while (!line.empty() && (line.back() == '\r' || line.back() == '\n')) line.remove_suffix(1);
+  return line;
+}
+
+std::size_t look_at_header(const char* bytes, std::size_t size, std::size_t count, void* into) noexcept {
+  auto& heads = *static_cast<Heads*>(into);
+  const std::string_view line(bytes, size * count);
+  const auto connection = value_of(line, "connection");
+  const auto says = [&](std::string_view word) {
+    return connection && connection->find(word) != std::string_view::npos;
+  };
+  if (line.starts_with("HTTP/1.0") || says("close") || says("Close")) heads.closes = true;
+  if (const auto etag = value_of(line, "etag")) heads.etag = *etag;
   return size * count;
 }
 
@@ -68,6 +86,12 @@ void start_curl() {
   if (started != CURLE_OK) throw std::runtime_error("libcurl does not start");
 }
 
+std::chrono::milliseconds retry_after(CURL* curl) {
+  curl_off_t seconds = 0;
+  if (curl_easy_getinfo(curl, CURLINFO_RETRY_AFTER, &seconds) != CURLE_OK || seconds <= 0) return 0ms;
+  return std::min<std::chrono::milliseconds>(std::chrono::seconds{seconds}, kLongestWait);
+}
+
 /// What an answer that is no success means for what was sent.
 NotTaken not_taken(CURL* curl, const std::string& url, const std::string& answer) {
   long status = 0;
@@ -77,9 +101,7 @@ NotTaken not_taken(CURL* curl, const std::string& url, const std::string& answer
   NotTaken problem({is_about_data ? ErrorKind::permanent : ErrorKind::retry,
                     fmt::format("{} answered {}: {}", url, status, answer.substr(0, 300))});
   problem.is_too_large = status == 413;
-  curl_off_t seconds = 0;
-  if (curl_easy_getinfo(curl, CURLINFO_RETRY_AFTER, &seconds) == CURLE_OK && seconds > 0)
-    problem.wait = std::min<std::chrono::milliseconds>(std::chrono::seconds{seconds}, kLongestWait);
+  problem.wait = retry_after(curl);
   return problem;
 }
 
@@ -147,7 +169,8 @@ void HttpClient::set_options() {
   curl_easy_setopt(curl, CURLOPT_USERAGENT, fmt::format("wattd/{}", kVersion).c_str());
   curl_easy_setopt(curl, CURLOPT_PROXY, config_.proxy.c_str());  // an empty one is none
   if (!config_.username.empty()) {
-    curl_easy_setopt(curl, CURLOPT_HTTPAUTH, CURLAUTH_BASIC);
+    if (config_.sigv4.empty()) curl_easy_setopt(curl, CURLOPT_HTTPAUTH, CURLAUTH_BASIC);
+    else set_text(CURLOPT_AWS_SIGV4, config_.sigv4);
     set_text(CURLOPT_USERNAME, config_.username);
     curl_easy_setopt(curl, CURLOPT_PASSWORD, config_.password.c_str());
   }
@@ -176,14 +199,14 @@ std::expected<long, NotTaken> HttpClient::perform(const std::string& url, const 
   curl_easy_setopt(curl, CURLOPT_HTTPHEADER, list.get());
   curl_easy_setopt(curl, CURLOPT_WRITEDATA, &answer);
   curl_easy_setopt(curl, CURLOPT_XFERINFODATA, &stop);
-  bool closes = false;
-  curl_easy_setopt(curl, CURLOPT_HEADERDATA, &closes);
+  Heads heads;
+  curl_easy_setopt(curl, CURLOPT_HEADERDATA, &heads);
   const auto code = curl_easy_perform(curl);
   curl_easy_setopt(curl, CURLOPT_HTTPHEADER, nullptr);
   long opened = 0, status = 0;
   curl_easy_getinfo(curl, CURLINFO_NUM_CONNECTS, &opened);
   // One that closes after an answer, and says so, has not been started anew.
-  if (std::exchange(stays_, code == CURLE_OK && !closes) && opened > 0) ++breaks_;
+  if (std::exchange(stays_, code == CURLE_OK && !heads.closes) && opened > 0) ++breaks_;
   // CURLINFO_REQUEST_SIZE has the body in it or not, depending on how it was written.
   std::size_t head = url.size() + kOwnHeaders;
   for (const auto& header : headers) head += header.size() + 2;
@@ -198,6 +221,7 @@ std::expected<long, NotTaken> HttpClient::perform(const std::string& url, const 
     return fail(ErrorKind::retry, fmt::format("{}: {}", config_.url, detail));
   }
   curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
+  etag_ = std::move(heads.etag);
   return status;
 }
 
@@ -229,6 +253,29 @@ std::expected<HttpClient::Answer, NotTaken> HttpClient::get(const std::string& u
   const auto status = perform(url, headers, answer.body, stop);
   if (!status) return std::unexpected(status.error());
   answer.status = *status;
+  return answer;
+}
+
+std::expected<HttpClient::Answer, NotTaken> HttpClient::request(const char* method, const std::string& url,
+                                                                std::string_view body,
+                                                                const std::vector<std::string>& headers,
+                                                                const std::stop_token& stop) {
+  auto* const curl = handle_.get();
+  const bool is_get = std::string_view(method) == "GET";
+  curl_easy_setopt(curl, is_get ? CURLOPT_HTTPGET : CURLOPT_POST, 1L);
+  if (!is_get) {
+    curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body.data());
+    curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(body.size()));
+  }
+  curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, method);
+  curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, keep_all);
+  Answer answer;
+  const auto status = perform(url, headers, answer.body, stop);
+  curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, nullptr);
+  if (!status) return std::unexpected(status.error());
+  answer.status = *status;
+  answer.etag = etag_;
+  answer.retry_after = retry_after(curl);
   return answer;
 }
 

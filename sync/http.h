@@ -20,6 +20,7 @@ namespace wattd::sync {
 struct HttpConfig {
   std::string url;                 ///< Without a / at its end.
   std::string username, password;  ///< Basic authentication; empty for none.
+  std::string sigv4;               ///< What AWS's signature is made for, with these as keys: `aws:amz:REGION:s3`.
   std::string token;
   std::string ca_file;              ///< Empty: the system's authorities.
   std::string cert_file, key_file;  ///< A certificate of the gateway's own.
@@ -52,9 +53,14 @@ class HttpClient {
   struct Answer {
     long status = 0;
     std::string body;
+    std::string etag;
+    std::chrono::milliseconds retry_after{0};
   };
   std::expected<Answer, NotTaken> get(const std::string& url, const std::vector<std::string>& headers,
                                       const std::stop_token& stop);
+  /// The same of any method, with a body as it is.
+  std::expected<Answer, NotTaken> request(const char* method, const std::string& url, std::string_view body,
+                                          const std::vector<std::string>& headers, const std::stop_token& stop);
   /// As of Sink::confirm(): whatever the server answers, it is there.
   Taken confirm(const std::stop_token& stop);
   /// As of Sink::breaks().
@@ -76,6 +82,7 @@ class HttpClient {
   };
   std::unique_ptr<CURL, FreeCurl> handle_;
   std::array<char, 256> problem_{};  ///< CURL_ERROR_SIZE.
+  std::string etag_;                 ///< Of the last answer.
   bool stays_ = false;               ///< The server has answered, and not said that it closes the connection.
   std::uint64_t breaks_ = 0;
   std::uint64_t traffic_ = 0;

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <map>
 
+#include "sync/touched.h"
 #include "telemetry/demand.h"
 #include "telemetry/measurand.h"
 #include "telemetry/meter_tree.h"
@@ -22,7 +23,6 @@ using storage::Rows;
 
 constexpr auto kGrace = 2min;                 // readings of an interval may come so long after its end
 constexpr std::chrono::days kLongestGap{31};  // within which the next reading is looked for
-constexpr std::size_t kReadAtOnce = 5000;
 constexpr std::size_t kRowsAtLeast = 1000;
 constexpr std::uint64_t kSegmentsAhead = 10'000;              // that are looked through together
 constexpr std::string_view kCounter = "energy_import_total";  // what a building's energy is told by
@@ -34,11 +34,6 @@ struct Statistic {
 constexpr std::array kStatistics{Statistic{"_min", Aggregate::min},     Statistic{"_max", Aggregate::max},
                                  Statistic{"_mean", Aggregate::mean},   Statistic{"_last", Aggregate::last},
                                  Statistic{"_count", Aggregate::count}, Statistic{"_energy", Aggregate::energy}};
-
-/// Beginnings of intervals, each with when the last of the readings came for which it is told.
-using Intervals = std::map<Timestamp, Timestamp>;
-/// By what they are of.
-using Touched = std::map<std::string, Intervals>;
 
 class IntervalSource final : public Source {
  public:
@@ -126,35 +121,9 @@ class IntervalSource final : public Source {
     return touched;
   }
 
-  /// Intervals with readings between a position, which moves on, and a segment.
+  /// Of a chunk some may not be over: it is told again after its other readings.
   Result<Touched> touched_after(Position& position, std::uint64_t end, std::size_t most) {
-    Touched touched;
-    for (std::size_t count = 0; count < most && position.seq < end;) {
-      auto batch = reader_->batch_after(position, kReadAtOnce, end);
-      if (!batch) return std::unexpected(batch.error());
-      if (batch->end == position) {
-        position = {.seq = end};  // nothing of it is there any more
-        break;
-      }
-      position = batch->end;
-      for (const auto& rows : batch->parts) {
-        auto& starts = touched[rows.device_id];
-        const auto before = starts.size();
-        TimeRange interval{};
-        Timestamp* latest = nullptr;
-        for (std::size_t row = 0; row < rows.size(); ++row) {
-          const auto at = from_unix_us(rows.block->at_us[row]);
-          if (!interval.contains(at)) {
-            // Of a chunk some may not be over: it is told again after its other readings.
-            interval = interval_of(at);
-            latest = &starts[interval.from];
-          }
-          *latest = std::max(*latest, rows.received(row));
-        }
-        count += starts.size() - before;
-      }
-    }
-    return touched;
+    return sync::touched_after(*reader_, position, end, most, [this](Timestamp at) { return interval_of(at); });
   }
 
   /// What a counter counts between two readings is shared out over the intervals between them: with one in which a

@@ -196,6 +196,11 @@ void Job::compare(Timestamp hour, const std::map<std::string, std::uint64_t>& he
 }
 
 void Job::send_again(const std::string& device, TimeRange range, const std::stop_token& stop) {
+  if (delivery_.sink().takes_whole_hours() && range.to - range.from > 1h) {
+    for (auto hour = range.from; hour < range.to; hour += 1h)
+      send_again(device, {hour, std::min<Timestamp>(hour + 1h, range.to)}, stop);
+    return;
+  }
   while (range.from < range.to) {
     std::size_t count = 0;
     auto end = range.to;
@@ -203,7 +208,8 @@ void Job::send_again(const std::string& device, TimeRange range, const std::stop
     until_it_works(stop, [&]() -> Taken {
       // After a failure fewer are read: the link may not carry as many in time.
       if (std::exchange(again, true)) delivery_.forget_packed();
-      auto batch = source_->batch_of(device, range, delivery_.most());
+      const auto most = delivery_.sink().takes_whole_hours() ? SIZE_MAX : delivery_.most();
+      auto batch = source_->batch_of(device, range, most);
       if (!batch) return std::unexpected(batch.error());
       count = batch->size();
       if (count == 0) return {};

@@ -150,8 +150,10 @@ Instant Shipper::step(Instant now) {
   }
   if (is_at_rest()) return idle(now, now + kLookAgain);
   if (unsettled() >= window_) return idle(now, first_settles());
+  if (now < paced_until_) return idle(now, std::min(paced_until_, now + kLookAgain));
   if (const auto sent = send_next(live_, now); !sent) return after_failure(sent.error(), clock_.monotonic());
   else if (*sent) return now;
+  paced_until_ = now + config_.pace;
   {
     const std::scoped_lock lock(mutex_);
     status_.waiting_since = waiting_since();

@@ -123,6 +123,7 @@ class Shipper {
   std::optional<Ready> ahead_;  ///< Made ready while the one before was handed over.
   std::vector<Lane> late_;      ///< In order; what lies between them, and up to the live one, is settled.
   Instant begins_at_{};
+  Instant paced_until_{};          ///< Until then what comes is gathered.
   Instant late_at_{};              ///< When the next late batch may go, by the limit of their rate.
   int barren_ = 0;                 ///< Failures since something settled, each after something was sent.
   std::size_t window_ = SIZE_MAX;  ///< Batches that may be unsettled: few where the link fails before they settle.

@@ -54,6 +54,8 @@ class Sink {
   /// False for a sink whose pack() makes nothing ready; of others an empty pack() is one without anything in it that
   /// the store could hold.
   virtual bool packs() const { return true; }
+  /// True for one that writes files over each other: it gets all readings of an hour (UTC) of a device or none.
+  virtual bool takes_whole_hours() const { return false; }
   /// Hands over what pack() made of the batch. A request is given up as soon as `stop` is asked for.
   /// Errors: retry: nothing is lost, send the same again later (wrong credentials are this, too);
   /// permanent: the far side will never take these readings. Threads: its Shipper's only.

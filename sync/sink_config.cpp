@@ -9,7 +9,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-enum class Kind { influx, remote_write, postgres, http, mqtt, wattd, file };
+enum class Kind { influx, remote_write, postgres, http, mqtt, wattd, file, s3 };
 
 /// Whether what goes to such a store can hold the stream; a reason why not.
 struct WhyNot {
@@ -29,6 +29,7 @@ struct WhyNot {
   }
   std::string_view operator()(const WattdConfig&) const { return "is made anew by the gateway that collects"; }
   std::string_view operator()(const FileConfig&) const { return ""; }
+  std::string_view operator()(const S3Config&) const { return "is not written to S3: files of readings are"; }
 };
 
 }  // namespace
@@ -64,7 +65,8 @@ SinkConfig parse_sink(const config::Table& table) {
                               {"http", Kind::http},
                               {"mqtt", Kind::mqtt},
                               {"wattd", Kind::wattd},
-                              {"file", Kind::file}},
+                              {"file", Kind::file},
+                              {"s3", Kind::s3}},
                              Kind::influx)) {
     case Kind::influx: sink.store = parse_influx(table); break;
     case Kind::remote_write: sink.store = parse_remote_write(table); break;
@@ -73,14 +75,19 @@ SinkConfig parse_sink(const config::Table& table) {
     case Kind::mqtt: sink.store = parse_mqtt_sink(table); break;
     case Kind::wattd: sink.store = parse_wattd(table); break;
     case Kind::file: sink.store = parse_file(table); break;
+    case Kind::s3: sink.store = parse_s3(table); break;
   }
   sink.batch = static_cast<std::size_t>(table.integer("batch", 1, 100'000, 5000));
-  sink.settle = std::chrono::duration_cast<std::chrono::seconds>(table.duration("settle", 0s, 1h, 10s));
+  const auto* s3 = std::get_if<S3Config>(&sink.store);
+  // What S3 has answered for is durable.
+  sink.settle = std::chrono::duration_cast<std::chrono::seconds>(table.duration("settle", 0s, 1h, s3 ? 0s : 10s));
+  if (s3 != nullptr) sink.pace = s3->export_every;
   sink.max_pause = std::chrono::duration_cast<std::chrono::milliseconds>(table.duration("max_pause", 100ms, 1h, 60s));
   sink.start_delay = std::chrono::duration_cast<std::chrono::seconds>(table.duration("start_delay", 0s, 1h, 0s));
   sink.backfill_rate = static_cast<std::uint64_t>(table.integer("backfill_rate", 0, 100'000'000, 0));
   sink.newest_first = table.choice<bool>("backfill", {{"oldest", false}, {"newest", true}}, false);
   sink.filter = parse_filter(table);
+  if (s3 != nullptr && sink.filter.every > 0us) table.fail("every", "files are written whole; leave it out");
   sink.streams = parse_streams(table);
   sink.budget = table.bytes("budget", 10'000, INT64_C(1) << 50, 0);
   sink.sends_hours_over_budget = table.choice<bool>("over_budget", {{"wait", false}, {"hours", true}}, false);
@@ -116,6 +123,7 @@ std::unique_ptr<Sink> make_sink(const SinkConfig& config, const std::string& gat
     std::unique_ptr<Sink> operator()(const HttpBatchConfig& one) const { return http_batch_sink(one, gateway, stream); }
     std::unique_ptr<Sink> operator()(const MqttSinkConfig& one) const { return mqtt_sink(one, gateway, id, stream); }
     std::unique_ptr<Sink> operator()(const WattdConfig& one) const { return wattd_sink(one, gateway); }
+    std::unique_ptr<Sink> operator()(const S3Config& one) const { return s3_sink(one, gateway); }
     std::unique_ptr<Sink> operator()(const FileConfig& one) const { return file_sink(one, gateway, stream); }
   };
   return std::visit(Make{config.id, gateway, config.stream}, config.store);

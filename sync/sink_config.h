@@ -13,6 +13,7 @@
 #include "sync/mqtt.h"
 #include "sync/postgres.h"
 #include "sync/remote_write.h"
+#include "sync/s3.h"
 #include "sync/sink.h"
 #include "sync/stream.h"
 #include "sync/wattd.h"
@@ -24,7 +25,7 @@ namespace wattd::sync {
 struct SinkConfig {
   std::string id;
   std::variant<InfluxConfig, RemoteWriteConfig, PostgresConfig, HttpBatchConfig, MqttSinkConfig, WattdConfig,
-               FileConfig>
+               FileConfig, S3Config>
       store = {};
   std::size_t batch = 5000;                     ///< Readings in one request, at most.
   std::chrono::seconds settle{10};              ///< How long after its answer a store may still lose what it took.
@@ -37,6 +38,7 @@ struct SinkConfig {
   std::vector<Stream> streams{Stream::readings};
   Stream stream = Stream::readings;  ///< The one of them that a Shipper is for,
   bool over_budget_alone = false;    ///< and whether it is while readings wait for the budget alone.
+  std::chrono::seconds pace{0};      ///< What has come in so long goes together; 0: at once.
   FilterConfig filter = {};
   std::optional<Hours> hours = {};  ///< Local time in which it sends at all.
 };
@@ -46,6 +48,8 @@ SinkConfig parse_sink(const config::Table& table);
 
 /// The same sink for one of its streams: beside readings, that has a cursor and a name of its own, such as `up/alerts`.
 SinkConfig for_stream(SinkConfig config, Stream stream);
+/// Whether it is fed by the hour.
+inline bool has_whole_hours(const SinkConfig& config) { return std::holds_alternative<S3Config>(config.store); }
 /// One of each stream that it gets, and of the hours that stand in for readings while these wait for the budget.
 std::vector<SinkConfig> configs_of(const SinkConfig& config);
 

@@ -1,6 +1,7 @@
 #include "sync/source.h"
 
 #include "sync/intervals.h"
+#include "sync/whole_hours.h"
 
 namespace wattd::sync {
 namespace {
@@ -69,9 +70,11 @@ std::unique_ptr<Source> record_source(const storage::Store& store, storage::Reco
 
 std::unique_ptr<Source> database_source(const storage::Store& store) { return std::make_unique<DatabaseSource>(store); }
 
-std::unique_ptr<Source> make_source(const storage::Store& store, Stream stream, const Clock& clock) {
+std::unique_ptr<Source> make_source(const storage::Store& store, Stream stream, bool whole_hours, const Clock& clock) {
   switch (stream) {
-    case Stream::readings: return database_source(store);
+    case Stream::readings:
+      if (whole_hours) return whole_hour_source(std::make_unique<storage::Reader>(store.path(), store.vault()));
+      return database_source(store);
     case Stream::hours:
     case Stream::days:
     case Stream::summaries: return interval_source(store, stream, clock);

@@ -32,7 +32,7 @@ std::unique_ptr<Source> database_source(const storage::Store& store);
 /// changes: positions are numbers of changes, not of segments.
 std::unique_ptr<Source> record_source(const storage::Store& store, storage::RecordKind kind);
 
-/// The one of a stream.
-std::unique_ptr<Source> make_source(const storage::Store& store, Stream stream, const Clock& clock);
+/// What a sink is fed from, by its kind and stream.
+std::unique_ptr<Source> make_source(const storage::Store& store, Stream stream, bool whole_hours, const Clock& clock);
 
 }  // namespace wattd::sync

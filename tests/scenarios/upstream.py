@@ -24,7 +24,9 @@ import urllib.request
 
 import paho.mqtt.client as mqtt
 
+import parquet
 import sparkplug
+from object_store import ACCESS, SECRET, ObjectStore
 from plant import Broker, Gateway, VictoriaMetrics, can_connect, free_port, wait_until
 
 
@@ -447,7 +449,42 @@ class Files(Documents):
         pass
 
 
-KINDS = {"victoriametrics": Victoria, "remote_write": RemoteWrite, "influxdb": Influx, "postgresql": Postgres, "http": HttpReceiver, "mqtt": Mqtt, "sparkplug": SparkplugHost, "wattd": Wattd, "file": Files}
+class Bucket(Store):
+    """Parquet files in an object store; a file is all of an hour of a device."""
+    holds_text = True
+
+    def __init__(self, plant):
+        self.store = ObjectStore(plant)
+        self.port = self.store.port
+
+    def kill(self):
+        self.store.kill()
+
+    def start(self):
+        self.store.start()
+
+    def sink(self, port: int) -> str:
+        return f'kind = "s3"\nurl = "http://127.0.0.1:{port}/{self.store.bucket}"\naccess_key = "{ACCESS}"\nsecret_key = "{SECRET}"\nexport_every = "1s"\ntimeout = "2s"\n'
+
+    def rows(self) -> dict:
+        found: dict = {}
+        for key in self.store.keys():
+            _, device, day, hour = key.split("/")
+            for row in parquet.read(self.store.get(key))[0]:
+                at = row.pop("timestamp")
+                assert row["device_id"] == device and time.strftime("%Y%m%d/%H.parquet", time.gmtime(at // 1_000_000)) == f"{day}/{hour}"
+                for field, value in row.items():
+                    if field not in ("device_id", "device_type", "location", "quality"):
+                        series = found.setdefault((device, field), {})
+                        assert at not in series, "no row comes twice"
+                        series[at] = value
+        return found
+
+    def close(self):
+        self.store.close()
+
+
+KINDS = {"victoriametrics": Victoria, "remote_write": RemoteWrite, "influxdb": Influx, "postgresql": Postgres, "http": HttpReceiver, "mqtt": Mqtt, "sparkplug": SparkplugHost, "wattd": Wattd, "file": Files, "s3": Bucket}
 
 
 def sink(store, port: int, more: str = "") -> str:
