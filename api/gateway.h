@@ -39,6 +39,15 @@ struct BusTrace {
   std::vector<drivers::modbus::TracedFrame> frames;
 };
 
+/// Configuration that is fetched.
+struct BundleStatus {
+  std::uint64_t applied = 0;  ///< Serial; 0 for none.
+  bool trial = false;
+  std::uint64_t refused = 0;  ///< The last that was not taken, or was taken back,
+  std::string why;            ///< and why.
+  std::string last_error;     ///< While nothing can be fetched.
+};
+
 /// What the API has to know of the daemon beside the pipeline and the database: a snapshot.
 struct Overview {
   std::string gateway_id;
@@ -54,6 +63,7 @@ struct Overview {
   std::vector<ChipStatus> chips;
   std::vector<sync::SinkStatus> sinks;
   std::vector<notify::ChannelStatus> channels;
+  std::optional<BundleStatus> bundle;
   std::vector<std::string> missing;  ///< What is not configured yet, each with how to add it.
 };
 

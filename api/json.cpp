@@ -320,6 +320,15 @@ Json::Value to_json(const Overview& overview, const pipeline::Pipeline& pipeline
   }
   for (const auto& sink : overview.sinks) json["sinks"].append(to_json(sink, overview.usage.last_seq, now));
   for (const auto& channel : overview.channels) json["channels"].append(to_json(channel));
+  json["bundle"] = Json::nullValue;
+  if (const auto& bundle = overview.bundle) {
+    auto& one = json["bundle"];
+    one["applied"] = Json::UInt64(bundle->applied);
+    one["trial"] = bundle->trial;
+    one["refused"] = bundle->refused == 0 ? Json::Value() : Json::Value(Json::UInt64(bundle->refused));
+    one["why"] = text_or_null(bundle->why);
+    one["last_error"] = text_or_null(bundle->last_error);
+  }
   for (const auto& missing : overview.missing) json["missing"].append(missing);
   return json;
 }

@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "api/body.h"
+#include "api/diagnostics.h"
 #include "api/json.h"
 #include "api/metrics.h"
 #include "api/page.h"
@@ -54,6 +55,10 @@ Response Routes::answer(const Request& request) try {
   if (get && path == "/metrics")
     return {.body = metrics_text(gateway_.overview(), pipeline_, clock_), .content_type = "text/plain; version=0.0.4"};
   if (get && path == "/api/v1/status") return status();
+  if (get && path == "/api/v1/diagnostics")
+    return request.trusted ? ok(fmt::format(R"({{"success":true,"data":{}}})",
+                                            diagnostics_of(gateway_.overview(), pipeline_, reader_, clock_)))
+                           : error_response(403, "FORBIDDEN", "diagnostics go by the unix socket");
   if (get && path == "/api/v1/stream") return {.streams = true, .only_device = text_of(request, "device_id")};
   if (get && path == "/api/v1/storage/samples") return sample_count(request);
   if (request.method == "POST" && path == "/api/v1/storage/backup") return begin_backup(request);

@@ -36,6 +36,7 @@ struct Choices {
   BusTarget bus;
   DatabaseTarget database;
   SinkJob sink_job;
+  BundleTarget bundle;
 };
 
 using Action = std::function<int(Context&, const Choices&)>;
@@ -293,7 +294,7 @@ void add_sync_commands(CLI::App& app, Choices& choices, Action& chosen) {
   };
   add_named("cursor", "How far it is, in numbers of segments",
             [](Context& context, const Choices& c) { return sync_cursor(context, c.sink_job.sink); });
-  add_named("pause", "Send nothing until it is resumed, or the daemon is started anew or reloads",
+  add_named("pause", "Send nothing until it is resumed, over restarts, too",
             [](Context& context, const Choices& c) { return pause_sink(context, c.sink_job.sink, true); });
   add_named("resume", "Go on",
             [](Context& context, const Choices& c) { return pause_sink(context, c.sink_job.sink, false); });
@@ -308,6 +309,28 @@ void add_sync_commands(CLI::App& app, Choices& choices, Action& chosen) {
     command->add_option("--from", job.from, "RFC 3339, or so long ago: 90m, 12h, 7d (1d); whole hours");
     command->add_option("--to", job.to, "The same (now)");
   }
+}
+
+void add_fleet_commands(CLI::App& app, Choices& choices, Action& chosen) {
+  auto& target = choices.bundle;
+  auto* bundle = app.add_subcommand("bundle", "Configuration that a fleet fetches");
+  bundle->require_subcommand(1)->fallthrough();
+  auto* seal = add(*bundle, "seal", "Sign the files of a directory: conf.d/*.toml and profiles/*.toml", chosen,
+                   [](Context&, const Choices& c) { return seal_bundle(c.bundle); });
+  seal->add_option("directory", target.path, "Where they lie")->required();
+  seal->add_option("--key", target.key, "The private Ed25519 key, as PEM")->required();
+  seal->add_option("--serial", target.serial, "Higher than that of the one before")->required();
+  seal->add_option("--gateway", target.gateways, "The id of one that it is for; may be given again (any)");
+  seal->add_option("--expires", target.expires, "RFC 3339: not taken from then on");
+  seal->add_option("--out", target.out, "The bundle")->required();
+  auto* show = add(*bundle, "show", "What is in a bundle, once its signature is found good", chosen,
+                   [](Context& context, const Choices& c) { return show_bundle(context, c.bundle); });
+  show->add_option("file", target.path, "The bundle")->required();
+  show->add_option("--key", target.key, "The public key, as PEM")->required();
+  auto* diagnostics =
+      add(app, "diagnostics", "All that somebody far away needs to tell what is wrong, as one JSON document", chosen,
+          [](Context& context, const Choices& c) { return write_diagnostics(context, c.file); });
+  diagnostics->add_option("--out", choices.file, "The file (standard output)");
 }
 
 std::string current_user() {
@@ -336,6 +359,7 @@ int run_wattctl(int argc, char** argv) {
   add_meter_commands(app, choices, chosen);
   add_bus_commands(app, choices, chosen);
   add_database_commands(app, choices, chosen);
+  add_fleet_commands(app, choices, chosen);
   for (auto* command : {add(app, "check-config", "Read the configuration as the daemon would", chosen,
                             [](Context& context, const Choices& c) { return check_config(context.format, c.config); }),
                         add(app, "doctor", "Look at clock, disk, permissions, brokers, buses and upstreams", chosen,

@@ -122,6 +122,20 @@ int probe_line(Context& context, const MeterTarget& target);
 int explain_meter(Context& context, const MeterTarget& target);
 int list_meter_profiles(Context& context, const MeterTarget& target);
 
+/// Configuration for a fleet.
+struct BundleTarget {
+  std::string path;  ///< A directory with conf.d and profiles, or a bundle.
+  std::string key;   ///< The file of the private key, or to look at one, of the public key.
+  std::string out;
+  std::uint64_t serial = 0;
+  std::vector<std::string> gateways;  ///< None: any.
+  std::string expires;
+};
+int seal_bundle(const BundleTarget& target);
+int show_bundle(Context& context, const BundleTarget& target);
+/// What somebody far away needs to tell what is wrong; to standard output where no file is named.
+int write_diagnostics(Context& context, const std::string& out);
+
 /// A bus of the running daemon, and how long to look at it.
 struct BusTarget {
   std::string bus;

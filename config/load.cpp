@@ -56,15 +56,17 @@ Table parse(std::string_view text, const std::string& name) { return as_root(par
 
 Table load_file(const std::string& path) { return as_root(parse_file(path)); }
 
-Table load(const std::string& path, const std::string& drop_in_dir) {
-  auto whole = parse_file(path);
-  std::vector<std::string> drop_ins;
-  std::error_code missing;
-  for (const auto& entry : std::filesystem::directory_iterator(drop_in_dir, missing)) {
-    if (entry.path().extension() == ".toml") drop_ins.push_back(entry.path().string());
+Table load(const std::string& path, const std::vector<std::string>& drop_in_directories) {
+  auto whole = path.empty() ? toml::table() : parse_file(path);
+  for (const auto& directory : drop_in_directories) {
+    std::vector<std::string> drop_ins;
+    std::error_code missing;
+    for (const auto& entry : std::filesystem::directory_iterator(directory, missing)) {
+      if (entry.path().extension() == ".toml") drop_ins.push_back(entry.path().string());
+    }
+    std::ranges::sort(drop_ins);
+    for (const auto& drop_in : drop_ins) merge(whole, parse_file(drop_in));
   }
-  std::ranges::sort(drop_ins);
-  for (const auto& drop_in : drop_ins) merge(whole, parse_file(drop_in));
   return as_root(std::move(whole));
 }
 

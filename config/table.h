@@ -98,8 +98,9 @@ Table load_file(const std::string& path);
 /// Parses text as if it stood in a file called `name`.
 Table parse(std::string_view text, const std::string& name);
 
-/// Parses `path` and, in the order of their names, `drop_in_dir`/*.toml. A later file's scalars win, tables
-/// merge key by key, and arrays of tables are appended. A missing directory is no error.
-Table load(const std::string& path, const std::string& drop_in_dir);
+/// Parses `path` and, in the order of their names, *.toml in each of the directories. A later file's scalars win,
+/// tables merge key by key, and arrays of tables are appended. A missing directory is no error; no path is an empty
+/// file.
+Table load(const std::string& path, const std::vector<std::string>& drop_in_directories);
 
 }  // namespace wattd::config

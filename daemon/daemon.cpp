@@ -2,8 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <unistd.h>
+
+#include <csignal>
 #include <map>
 
+#include "api/diagnostics.h"
 #include "daemon/identity.h"
 #include "daemon/own_alerts.h"
 #include "daemon/thread.h"
@@ -30,6 +34,8 @@ void warn_of_what_waits(const Settings& old, const Settings& fresh) {
   if (api) log::warning("changes of [api] take effect at the next restart");
   if (pipeline) log::warning("changes of [pipeline] take effect at the next restart");
   if (old.clock_trust != fresh.clock_trust) log::warning("changes of [clock] take effect at the next restart");
+  if (old.bundle.has_value() != fresh.bundle.has_value())
+    log::warning("changes of [bundle] take effect at the next restart");
   if (!(old.replays == fresh.replays)) log::warning("changes of [[replay]] take effect at the next restart");
 }
 
@@ -87,6 +93,11 @@ Daemon::Daemon(Settings settings)
 }
 
 Daemon::~Daemon() {
+  {
+    const std::scoped_lock lock(reload_mutex_);
+    is_ending_ = true;
+  }
+  reloaded_.notify_all();
   std::unique_ptr<Sources> sources;
   std::unique_ptr<Uplinks> uplinks;
   std::shared_ptr<Notices> notices;
@@ -108,6 +119,7 @@ Daemon::~Daemon() {
   pipeline_.set_outlet(nullptr);
   pipeline_.set_tally(nullptr);
   server_.stop();
+  bundles_.reset();  // which the server asks until then
 }
 
 void Daemon::start_links() {
@@ -243,6 +255,43 @@ void Daemon::apply(Settings settings) {
   start_links();
 }
 
+void Daemon::note_reload(const std::string& problem) {
+  {
+    const std::scoped_lock lock(reload_mutex_);
+    ++reloads_;
+    reload_problem_ = problem;
+  }
+  reloaded_.notify_all();
+}
+
+Result<void> Daemon::ask_for_reload() {
+  constexpr std::chrono::minutes kPatience{2};
+  std::unique_lock lock(reload_mutex_);
+  const auto before = reloads_;
+  ::kill(::getpid(), SIGHUP);  // main's thread reloads, whoever asks
+  if (!reloaded_.wait_for(lock, kPatience, [&] { return reloads_ != before || is_ending_; }) || reloads_ == before)
+    return fail(ErrorKind::retry, "the configuration is not read again");
+  if (!reload_problem_.empty()) return fail(ErrorKind::permanent, reload_problem_);
+  return {};
+}
+
+void Daemon::start_bundles(bool must_exist) {
+  if (!settings_.bundle) return;
+  BundleHost host{.gateway_id = gateway_id_,
+                  .ailments = [this] { return ailments(overview()); },
+                  .check = [path = settings_.config_path,
+                            must_exist](const std::string& directory) { load_settings(path, must_exist, directory); },
+                  .reload = [this] { return ask_for_reload(); },
+                  .diagnostics =
+                      [this] {
+                        storage::Reader reader(store_.path(), store_.vault());
+                        return api::diagnostics_of(overview(), pipeline_, reader, clock_);
+                      }};
+  bundles_ = std::make_unique<Bundles>(*settings_.bundle, BundleStore(settings_.storage.directory + "/bundle"),
+                                       std::move(host));
+  bundles_in_use_ = bundles_.get();
+}
+
 void Daemon::watch_itself() {
   if (clock_.monotonic() < look_at_) return;
   look_at_ = clock_.monotonic() + kBetweenLooks;
@@ -267,6 +316,14 @@ api::Overview Daemon::overview() const {
     overview.chips = sources_->chips();
   if (uplinks_) overview.sinks = uplinks_->status();
   if (notices_) overview.channels = notices_->status();
+  if (const auto* bundles = bundles_in_use_.load()) {
+    const auto [state, last_error] = bundles->status();
+    overview.bundle = api::BundleStatus{.applied = state.applied,
+                                        .trial = state.trial,
+                                        .refused = state.refused,
+                                        .why = state.why,
+                                        .last_error = last_error};
+  }
   return overview;
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 #include <array>
+#include <condition_variable>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -7,6 +8,7 @@
 #include "api/gateway.h"
 #include "api/routes.h"
 #include "api/server.h"
+#include "daemon/bundles.h"
 #include "daemon/notices.h"
 #include "daemon/own_alerts.h"
 #include "daemon/settings.h"
@@ -32,6 +34,13 @@ class Daemon final : public api::Gateway, public pipeline::Listener, public pipe
   /// Takes over a new configuration: devices, schemas, rules, sources and sinks at once; where data lies and where
   /// the API listens only at the next start, which is said. Errors: throws; the old configuration stays then.
   void reload(Settings settings);
+  /// A reload is over; why it failed, if it did.
+  void note_reload(const std::string& problem);
+  /// Asks for one, and waits for it. Threads: any but main's. Errors: permanent, why it failed; retry when it takes
+  /// long.
+  Result<void> ask_for_reload();
+  /// Begins to fetch bundles where the configuration says from where; a change of that waits for the next start.
+  void start_bundles(bool must_exist);
   /// Looks whether the clock can be trusted and was stepped; once a second.
   void watch_clock() { clock_.watch(); }
   /// Lets the built-in rules judge how the gateway is doing; every ten seconds, however often it is called.
@@ -79,7 +88,14 @@ class Daemon final : public api::Gateway, public pipeline::Listener, public pipe
   std::unique_ptr<Uplinks> uplinks_;
   std::shared_ptr<Notices> notices_;
   std::unique_ptr<Sources> sources_;
-  std::vector<std::jthread> replays_;  ///< Played once; a reload does not begin them anew.
+  std::mutex reload_mutex_;
+  std::condition_variable reloaded_;
+  std::uint64_t reloads_ = 0;  ///< Guarded by reload_mutex_, as is the next.
+  std::string reload_problem_;
+  bool is_ending_ = false;
+  std::unique_ptr<Bundles> bundles_;
+  std::atomic<const Bundles*> bundles_in_use_ = nullptr;  ///< The same, once they are there.
+  std::vector<std::jthread> replays_;                     ///< Played once; a reload does not begin them anew.
 };
 
 }  // namespace wattd::daemon

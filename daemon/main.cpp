@@ -11,6 +11,7 @@ int main(int argc, char** argv) {
   if (line.exit_status) return *line.exit_status;
   log::set_writer(&daemon::choose_log_writer());
   try {
+    if (!line.check_only) daemon::look_after_bundles(line.config_path, line.config_given);
     auto settings = daemon::load_settings(line.config_path, line.config_given);
     if (line.check_only) {
       fmt::print("{}: the configuration is good\n", line.config_path);
@@ -18,6 +19,7 @@ int main(int argc, char** argv) {
     }
     daemon::block_signals();
     daemon::Daemon gateway(std::move(settings));
+    gateway.start_bundles(line.config_given);
     daemon::supervise(gateway, line.config_path, line.config_given);
     return 0;
   } catch (const config::ConfigError& problem) {

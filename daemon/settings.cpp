@@ -1,5 +1,7 @@
 #include "daemon/settings.h"
 
+#include "daemon/bundle_store.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -11,10 +13,12 @@ namespace {
 
 using namespace std::chrono_literals;
 
+constexpr const char* kStateDirectory = "/var/lib/wattd";
+
 storage::Options parse_storage(const config::Table& table) {
   constexpr std::int64_t kGiB = 1 << 30;
   storage::Options storage;
-  storage.directory = table.text("directory", "/var/lib/wattd");
+  storage.directory = table.text("directory", kStateDirectory);
   storage.ring_bytes = table.bytes("ring", 1 << 20, 1024 * kGiB, storage.ring_bytes);
   storage.dead_letter_bytes = table.bytes("dead_letters", 64 << 10, 64 * kGiB, storage.dead_letter_bytes);
   storage.wal_bytes = table.bytes("wal", 8 << 20, 64 * kGiB, storage.wal_bytes);
@@ -71,10 +75,11 @@ std::string parse_zone(const config::Table& site) {
   return zone;
 }
 
-std::vector<std::string> profile_directories(const config::Table& root) {
+std::vector<std::string> profile_directories(const config::Table& root, const std::string& bundle) {
   const auto modbus = root.table("modbus");
   auto directories = modbus.texts("profiles");
   modbus.reject_unknown_keys();
+  if (!bundle.empty()) directories.push_back(bundle + "/profiles");
   // The user's own profiles win over the shipped ones.
   directories.insert(directories.end(), {"/etc/wattd/profiles", "/usr/share/wattd/profiles"});
   return directories;
@@ -214,12 +219,47 @@ void fit_together(const config::Table& root, Settings& settings) {
 
 }  // namespace
 
-Settings load_settings(const std::string& path, bool must_exist) {
+namespace {
+
+/// The files of a person on this gateway.
+config::Table load_own_files(const std::string& path, bool must_exist, const std::string& bundle) {
+  if (!must_exist && !std::filesystem::exists(path)) return config::parse("", path);
+  std::vector<std::string> drop_ins{(std::filesystem::path(path).parent_path() / "conf.d").string()};
+  if (!bundle.empty()) drop_ins.push_back(bundle + "/conf.d");
+  return config::load(path, drop_ins);
+}
+
+std::string bundles_of(const config::Table& own) {
+  return own.table("storage").text("directory", kStateDirectory) + "/bundle";
+}
+
+/// A gateway that a bundle could send elsewhere for bundles would be lost with one mistake.
+void require_no_source_in(const std::string& bundle) {
+  const auto files = config::load("", {bundle + "/conf.d"});
+  for (const auto* key : {"bundle", "storage"}) {
+    if (files.has(key)) files.fail(key, "stands in the gateway's own files alone, never in a bundle");
+  }
+}
+
+}  // namespace
+
+std::string bundle_directory(const std::string& path, bool must_exist) {
+  return bundles_of(load_own_files(path, must_exist, ""));
+}
+
+Settings load_settings(const std::string& path, bool must_exist, std::optional<std::string> bundle_directory) {
   Settings settings;
   settings.config_path = path;
-  const auto drop_ins = (std::filesystem::path(path).parent_path() / "conf.d").string();
-  const bool exists = must_exist || std::filesystem::exists(path);
-  const auto root = exists ? config::load(path, drop_ins) : config::parse("", path);
+  auto root = load_own_files(path, must_exist, "");
+  const bool has_bundle = root.has("bundle");
+  if (!bundle_directory) bundle_directory = BundleStore(bundles_of(root)).current();
+  // Who takes the table out has the gateway's own files alone again.
+  if (!has_bundle) bundle_directory->clear();
+  if (!bundle_directory->empty()) {
+    require_no_source_in(*bundle_directory);
+    root = load_own_files(path, must_exist, *bundle_directory);
+  }
+  if (has_bundle) settings.bundle = sync::parse_bundle_config(root.table("bundle"));
 
   settings.log_level = root.choice<log::Level>("log_level",
                                                {{"error", log::Level::error},
@@ -237,7 +277,7 @@ Settings load_settings(const std::string& path, bool must_exist) {
   settings.registry = pipeline::parse_registry(root);
   settings.api = api::parse_server(root.table("api"));
   for (const auto& table : root.tables("collect")) settings.collected.push_back(api::parse_collected(table));
-  const auto directories = profile_directories(root);
+  const auto directories = profile_directories(root, *bundle_directory);
   for (const auto& table : root.tables("mqtt")) settings.connections.push_back(drivers::mqtt::parse_connection(table));
   for (const auto& table : root.tables("buses"))
     settings.buses.push_back(drivers::modbus::parse_bus(table, directories));

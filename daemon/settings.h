@@ -14,6 +14,7 @@
 #include "pipeline/options.h"
 #include "pipeline/registry.h"
 #include "storage/store.h"
+#include "sync/bundle_source.h"
 #include "sync/home_assistant.h"
 #include "sync/shipper.h"
 #include "telemetry/gateway_clock.h"
@@ -39,12 +40,16 @@ struct Settings {
   std::vector<notify::ChannelConfig> channels;
   std::vector<sync::SinkConfig> sinks;
   std::vector<sync::HomeAssistantConfig> homes;
+  std::optional<sync::BundleConfig> bundle;  ///< None: all of it stands in files.
 };
 
-/// Reads the file and the drop-ins in conf.d beside it. A missing default file is an empty configuration:
-/// a gateway with nothing configured still starts.
-/// Errors: throws config::ConfigError for the first thing that is wrong.
-Settings load_settings(const std::string& path, bool must_exist);
+/// Reads the file, the drop-ins in conf.d beside it, and what the bundle in use brings, or the one in
+/// `bundle_directory`. A missing default file is an empty configuration: a gateway with nothing configured still
+/// starts. Errors: throws config::ConfigError for the first thing that is wrong.
+Settings load_settings(const std::string& path, bool must_exist, std::optional<std::string> bundle_directory = {});
+
+/// Where bundles lie. Errors: as load_settings.
+std::string bundle_directory(const std::string& path, bool must_exist);
 
 /// What is amiss with the channels of a rule, which need not be there yet.
 /// Errors: permanent for a recipient that its channel cannot reach.

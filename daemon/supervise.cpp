@@ -23,13 +23,16 @@ std::uint64_t monotonic_us() {
 }
 
 void reload(Daemon& daemon, const std::string& config_path, bool must_exist) {
+  std::string why;
   sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu", static_cast<unsigned long long>(monotonic_us()));
   try {
     daemon.reload(load_settings(config_path, must_exist));
     log::notice("the configuration was read again");
   } catch (const std::exception& problem) {
-    log::error(fmt::format("the old configuration stays: {}", problem.what()));
+    why = problem.what();
+    log::error("the old configuration stays: " + why);
   }
+  daemon.note_reload(why);
   sd_notify(0, "READY=1");
 }
 

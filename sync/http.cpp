@@ -50,7 +50,7 @@ std::size_t keep_all(const char* bytes, std::size_t size, std::size_t count, voi
 /// What the headers of an answer say.
 struct Heads {
   bool closes = false;  ///< The server closes the connection behind it.
-  std::string etag;
+  std::string etag, wants;
 };
 
 /// The value of a header; nothing for another one.
@@ -74,6 +74,7 @@ std::size_t look_at_header(const char* bytes, std::size_t size, std::size_t coun
   };
   if (line.starts_with("HTTP/1.0") || says("close") || says("Close")) heads.closes = true;
   if (const auto etag = value_of(line, "etag")) heads.etag = *etag;
+  if (const auto wants = value_of(line, "x-wattd-diagnostics")) heads.wants = *wants;
   return size * count;
 }
 
@@ -222,6 +223,7 @@ std::expected<long, NotTaken> HttpClient::perform(const std::string& url, const 
   }
   curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
   etag_ = std::move(heads.etag);
+  wants_ = std::move(heads.wants);
   return status;
 }
 
@@ -253,6 +255,8 @@ std::expected<HttpClient::Answer, NotTaken> HttpClient::get(const std::string& u
   const auto status = perform(url, headers, answer.body, stop);
   if (!status) return std::unexpected(status.error());
   answer.status = *status;
+  answer.etag = etag_;
+  answer.wants_diagnostics = wants_;
   return answer;
 }
 

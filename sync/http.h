@@ -54,6 +54,7 @@ class HttpClient {
     long status = 0;
     std::string body;
     std::string etag;
+    std::string wants_diagnostics;  ///< The header X-Wattd-Diagnostics.
     std::chrono::milliseconds retry_after{0};
   };
   std::expected<Answer, NotTaken> get(const std::string& url, const std::vector<std::string>& headers,
@@ -82,7 +83,7 @@ class HttpClient {
   };
   std::unique_ptr<CURL, FreeCurl> handle_;
   std::array<char, 256> problem_{};  ///< CURL_ERROR_SIZE.
-  std::string etag_;                 ///< Of the last answer.
+  std::string etag_, wants_;         ///< Of the last answer.
   bool stays_ = false;               ///< The server has answered, and not said that it closes the connection.
   std::uint64_t breaks_ = 0;
   std::uint64_t traffic_ = 0;

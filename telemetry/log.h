@@ -3,6 +3,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace wattd::log {
 
@@ -25,6 +26,9 @@ class Writer {
 void set_writer(Writer* writer);
 /// Drops lines below `level` (info by default).
 void set_level(Level level);
+/// The last lines that were written, oldest first, each with its time and severity: for diagnostics.
+/// Shape: at most 300 of at most 500 bytes.
+std::vector<std::string> recent();
 
 void write(Level level, std::string_view message, Entries entries = {}) noexcept;
 inline void error(std::string_view message, Entries entries = {}) noexcept { write(Level::error, message, entries); }

@@ -83,7 +83,7 @@ TEST(Load, merges_drop_ins_by_name_and_points_into_them) {
   const auto main = directory.write("wattd.toml", "[api]\nport = 1\naddress = \"::1\"\n[[rules]]\nname = \"a\"\n");
   directory.write("conf.d/20.toml", "[api]\nport = 3\n");
   directory.write("conf.d/10.toml", "[api]\nport = 2\n[[rules]]\nname = \"b\"\n");
-  const auto root = load(main, (directory.path / "conf.d").string());
+  const auto root = load(main, {(directory.path / "conf.d").string()});
   EXPECT_EQ(root.table("api").integer("port", 0, 9), 3);
   EXPECT_EQ(root.table("api").text("address"), "::1");
   ASSERT_EQ(root.tables("rules").size(), 2u);

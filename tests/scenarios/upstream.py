@@ -87,6 +87,35 @@ class RemoteWrite(Victoria):
         return f'kind = "remote_write"\nurl = "http://127.0.0.1:{port}"\ntimeout = "2s"\n'
 
 
+class Prometheus(Store):
+    """Prometheus itself, which takes what is late within a window alone."""
+    precision = 1000
+    takes_corrections = False
+
+    def __init__(self, plant):
+        self.plant, self.port, self.directory = plant, free_port(), plant.directory / "prometheus"
+        (plant.directory / "prometheus.yml").write_text("storage:\n  tsdb:\n    out_of_order_time_window: 7d\n")
+        self.start()
+
+    def start(self):
+        self.process = self.plant.run("prometheus", ["prometheus", f"--config.file={self.plant.directory}/prometheus.yml", f"--storage.tsdb.path={self.directory}",
+                                                     f"--web.listen-address=127.0.0.1:{self.port}", "--web.enable-remote-write-receiver", "--log.level=warn"])
+        def is_ready() -> bool:
+            with contextlib.suppress(OSError):
+                return urllib.request.urlopen(f"http://127.0.0.1:{self.port}/-/ready", timeout=2).status == 200
+            return False
+        wait_until(is_ready, 30, what="Prometheus is ready")
+
+    def sink(self, port: int) -> str:
+        return f'kind = "remote_write"\nurl = "http://127.0.0.1:{port}"\ntimeout = "2s"\n'
+
+    def rows(self) -> dict:
+        query = urllib.parse.urlencode({"query": '{__name__=~"device_telemetry_.+"}[3d]'})
+        found = json.load(urllib.request.urlopen(f"http://127.0.0.1:{self.port}/api/v1/query?{query}", timeout=30))["data"]["result"]
+        return {(one["metric"]["device_id"], one["metric"]["__name__"].removeprefix("device_telemetry_")):
+                {round(at * 1000) * 1000: float(value) for at, value in one["values"]} for one in found}
+
+
 class Influx(Store):
     holds_text = can_be_asked = True
 
@@ -484,7 +513,7 @@ class Bucket(Store):
         self.store.close()
 
 
-KINDS = {"victoriametrics": Victoria, "remote_write": RemoteWrite, "influxdb": Influx, "postgresql": Postgres, "http": HttpReceiver, "mqtt": Mqtt, "sparkplug": SparkplugHost, "wattd": Wattd, "file": Files, "s3": Bucket}
+KINDS = {"victoriametrics": Victoria, "remote_write": RemoteWrite, "prometheus": Prometheus, "influxdb": Influx, "postgresql": Postgres, "http": HttpReceiver, "mqtt": Mqtt, "sparkplug": SparkplugHost, "wattd": Wattd, "file": Files, "s3": Bucket}
 
 
 def sink(store, port: int, more: str = "") -> str:
