@@ -75,6 +75,11 @@ class SparkplugSink final : public Sink {
 
   std::string target() const override { return config_.broker.address(); }
   std::uint64_t traffic() const override { return traffic_; }
+  /// A broker that was started anew may have forgotten what it has acknowledged.
+  std::uint64_t breaks() const override { return std::max<std::uint64_t>(writer_.connections(), 1) - 1; }
+  Taken confirm(const std::stop_token&) override {
+    return writer_.is_connected() ? Taken() : fail(ErrorKind::retry, target() + ": not connected");
+  }
   std::expected<std::string, NotTaken> probe(const std::stop_token& stop) override {
     return probe_broker(writer_, target(), stop);
   }
