@@ -520,7 +520,7 @@ const char* const kSchema5 = R"sql(
 -- What sinks get beside readings: of each record, the number of its last change. A record that changes moves to the end.
 CREATE TABLE changes (
   seq INTEGER PRIMARY KEY AUTOINCREMENT,
-  stream TEXT NOT NULL CHECK (stream IN ('devices', 'alerts')),
+  stream TEXT NOT NULL CHECK (stream IN ('devices', 'alerts', 'analytics')),
   key TEXT NOT NULL,
   changed_at INTEGER NOT NULL DEFAULT (CAST(strftime('%s', 'now') AS INTEGER) * 1000000),
   UNIQUE (stream, key)
@@ -528,6 +528,18 @@ CREATE TABLE changes (
 CREATE INDEX ix_changes_stream ON changes(stream, seq);
 INSERT INTO changes (stream, key) SELECT 'devices', device_id FROM devices ORDER BY device_key;
 INSERT INTO changes (stream, key) SELECT 'alerts', alert_id FROM alerts ORDER BY created_at;
+INSERT INTO changes (stream, key) SELECT 'analytics', job_id FROM analytics_jobs ORDER BY created_at;
+CREATE TRIGGER analytics_added AFTER INSERT ON analytics_jobs BEGIN
+  DELETE FROM changes WHERE stream = 'analytics' AND key = new.job_id;
+  INSERT INTO changes (stream, key) VALUES ('analytics', new.job_id);
+END;
+CREATE TRIGGER analytics_changed AFTER UPDATE ON analytics_jobs BEGIN
+  DELETE FROM changes WHERE stream = 'analytics' AND key = new.job_id;
+  INSERT INTO changes (stream, key) VALUES ('analytics', new.job_id);
+END;
+CREATE TRIGGER analytics_deleted AFTER DELETE ON analytics_jobs BEGIN
+  DELETE FROM changes WHERE stream = 'analytics' AND key = old.job_id;
+END;
 CREATE TRIGGER devices_added AFTER INSERT ON devices BEGIN
   DELETE FROM changes WHERE stream = 'devices' AND key = new.device_id;
   INSERT INTO changes (stream, key) VALUES ('devices', new.device_id);

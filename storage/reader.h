@@ -31,7 +31,7 @@ std::optional<Aggregate> aggregate_from(std::string_view text);
 std::optional<double> value_of(const Rollup& rollup, Aggregate aggregate);
 
 /// What is kept beside readings and may go to sinks.
-enum class RecordKind { devices, alerts, dead_letters };
+enum class RecordKind { devices, alerts, analytics, dead_letters };
 
 /// How long the buckets of an aggregation are: hours, days and months are those of the site's clock.
 struct Step {

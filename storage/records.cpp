@@ -74,7 +74,40 @@ Reading letters_of(const Statement& row) {
   return record;
 }
 
-std::string_view name_of(RecordKind kind) { return kind == RecordKind::devices ? "devices" : "alerts"; }
+/// A job of a model, with what came out of it.
+constexpr std::string_view kSelectJobs =
+    "SELECT seq, changed_at, device_id, created_at, job_id, analysis_type, model_name, status, message, error_message, "
+    "parameters, results, accuracy_metrics, progress, execution_time_seconds, date_range_start, date_range_end, "
+    "started_at, completed_at, updated_at FROM analytics_jobs, changes "
+    "WHERE stream='analytics' AND key=job_id AND seq>? AND seq<=? ORDER BY seq LIMIT ?";
+
+Reading job_of(const Statement& row) {
+  Reading record{.device_id = row.text(2), .at = row.time(3), .fields = {}};
+  int column = 4;
+  for (const auto* name : {"job_id", "analysis_type", "model_name", "status", "message", "error_message", "parameters",
+                           "results", "accuracy_metrics"}) {
+    if (!row.is_null(column)) add(record, name, row.text(column));
+    ++column;
+  }
+  for (const auto* name : {"progress", "execution_time_seconds"}) {
+    if (!row.is_null(column)) add(record, name, row.real(column));
+    ++column;
+  }
+  for (const auto* name : {"date_range_start", "date_range_end", "started_at", "completed_at", "updated_at"})
+    add_time(record, name, row.time_if(column++));
+  add_time(record, "created_at", row.time(3));
+  return record;
+}
+
+std::string_view name_of(RecordKind kind) {
+  switch (kind) {
+    case RecordKind::devices: return "devices";
+    case RecordKind::alerts: return "alerts";
+    case RecordKind::analytics: return "analytics";
+    case RecordKind::dead_letters: break;
+  }
+  return {};
+}
 
 }  // namespace
 
@@ -106,6 +139,10 @@ Result<Batch> Reader::records_after(RecordKind kind, std::uint64_t after, std::u
         if (const auto device = load_device(database_, row.text(1)))
           add_record(row.integer(0), row.time(2), record_of(*device));
       }
+    } else if (kind == RecordKind::analytics) {
+      Statement row(database_, kSelectJobs);
+      bind(row);
+      while (row.step()) add_record(row.integer(0), row.time(1), job_of(row));
     } else {
       auto sql = std::string(kSelectAlerts);
       sql.insert(sql.find(" FROM"), ", seq, changed_at");

@@ -14,6 +14,8 @@ LineOptions options_of(Stream stream) {
     case Stream::summaries: return {.measurement = "wattd_daily_summaries"};
     case Stream::devices: return {.measurement = "wattd_devices"};
     case Stream::alerts: return {.measurement = "wattd_alerts", .tags = {"alert_id", "rule_id", "severity"}};
+    case Stream::analytics:
+      return {.measurement = "wattd_analytics", .tags = {"job_id", "analysis_type", "model_name"}};
     case Stream::dead_letters: return {.measurement = "wattd_dead_letters", .tags = {"source", "reason"}};
     case Stream::readings: break;
   }

@@ -33,11 +33,29 @@ constexpr std::array kAlertColumns{PostgresColumn{"alert_id", "uuid"},
                                    PostgresColumn{"resolved_by", "varchar(255)"},
                                    PostgresColumn{"resolved_at", "timestamptz"},
                                    PostgresColumn{"created_at", "timestamptz"}};
+constexpr std::array kJobColumns{PostgresColumn{"job_id", "varchar(100)"},
+                                 PostgresColumn{"analysis_type", "varchar(50)"},
+                                 PostgresColumn{"model_name", "varchar(100)"},
+                                 PostgresColumn{"date_range_start", "timestamptz"},
+                                 PostgresColumn{"date_range_end", "timestamptz"},
+                                 PostgresColumn{"parameters", "jsonb"},
+                                 PostgresColumn{"status", "varchar(50)"},
+                                 PostgresColumn{"progress", "double precision"},
+                                 PostgresColumn{"message", "text"},
+                                 PostgresColumn{"error_message", "text"},
+                                 PostgresColumn{"results", "jsonb"},
+                                 PostgresColumn{"accuracy_metrics", "jsonb"},
+                                 PostgresColumn{"execution_time_seconds", "double precision"},
+                                 PostgresColumn{"created_at", "timestamptz"},
+                                 PostgresColumn{"started_at", "timestamptz"},
+                                 PostgresColumn{"completed_at", "timestamptz"},
+                                 PostgresColumn{"updated_at", "timestamptz"}};
 constexpr std::array kLetterColumns{PostgresColumn{"day", "date"}, PostgresColumn{"source", "text"},
                                     PostgresColumn{"reason", "text"}, PostgresColumn{"letters", "double precision"}};
 
 constexpr PostgresTable kDevices{"devices", kDeviceColumns, "gateway_id, device_id"};
 constexpr PostgresTable kAlerts{"alerts", kAlertColumns, "gateway_id, alert_id"};
+constexpr PostgresTable kJobs{"analytics_jobs", kJobColumns, "gateway_id, job_id"};
 constexpr PostgresTable kLetters{"dead_letters", kLetterColumns, "gateway_id, day, source, reason", false};
 
 constexpr std::array<std::pair<std::string_view, std::string_view>, 4> kHypertables{
@@ -63,6 +81,7 @@ std::string record_sql(const std::string& schema, const PostgresTable& table) {
 const PostgresTable& table_of(Stream stream) {
   switch (stream) {
     case Stream::alerts: return kAlerts;
+    case Stream::analytics: return kJobs;
     case Stream::dead_letters: return kLetters;
     default: return kDevices;
   }
@@ -82,7 +101,7 @@ std::string tables_sql(const std::string& schema) {
   sql +=
       " ADD COLUMN IF NOT EXISTS sensor_id uuid GENERATED ALWAYS AS (md5(gateway_id || '/' || device_id)::uuid) "
       "STORED;";
-  sql += record_sql(schema, kAlerts) + record_sql(schema, kLetters);
+  sql += record_sql(schema, kAlerts) + record_sql(schema, kJobs) + record_sql(schema, kLetters);
   return sql + fmt::format(
                    "CREATE INDEX IF NOT EXISTS ix_alerts_device_id ON {0}.alerts (device_id);"
                    "CREATE INDEX IF NOT EXISTS ix_alerts_status ON {0}.alerts (status);"

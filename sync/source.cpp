@@ -80,6 +80,7 @@ std::unique_ptr<Source> make_source(const storage::Store& store, Stream stream, 
     case Stream::summaries: return interval_source(store, stream, clock);
     case Stream::devices: return record_source(store, storage::RecordKind::devices);
     case Stream::alerts: return record_source(store, storage::RecordKind::alerts);
+    case Stream::analytics: return record_source(store, storage::RecordKind::analytics);
     case Stream::dead_letters: return record_source(store, storage::RecordKind::dead_letters);
   }
   return nullptr;

@@ -8,8 +8,8 @@
 namespace wattd::sync {
 namespace {
 
-constexpr std::array<std::string_view, 7> kNames{"readings", "hours",  "days",        "summaries",
-                                                 "devices",  "alerts", "dead_letters"};
+constexpr std::array<std::string_view, 8> kNames{"readings", "hours",  "days",      "summaries",
+                                                 "devices",  "alerts", "analytics", "dead_letters"};
 
 }  // namespace
 

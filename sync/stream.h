@@ -14,6 +14,7 @@ enum class Stream {
   summaries,     ///< Energy and peak demand of a building's days.
   devices,       ///< Records of devices, as they change.
   alerts,        ///< As they are raised and change.
+  analytics,     ///< Jobs of models, with their results.
   dead_letters,  ///< How many messages were refused, by day, source and reason.
 };
 std::string_view to_string(Stream stream);

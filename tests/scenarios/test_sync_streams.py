@@ -1,6 +1,8 @@
 """What goes upstream beside readings: rollups, summaries, devices, alerts and counts of dead letters, as they are here."""
+import contextlib
 import datetime
 import json
+import sqlite3
 import subprocess
 import time
 
@@ -11,7 +13,7 @@ from test_storage import METERS, SITE
 from test_way_of_a_reading import publish
 from upstream import microseconds, sink
 
-STREAMS = 'streams = ["readings", "hours", "days", "summaries", "devices", "alerts", "dead_letters"]\n'
+STREAMS = 'streams = ["readings", "hours", "days", "summaries", "devices", "alerts", "analytics", "dead_letters"]\n'
 RULE = '[[rules]]\nname = "Much"\nproperty = "power_total"\nthreshold = 9000\n'
 HOURS = 60
 END = datetime.datetime.now(datetime.timezone.utc).replace(minute=0, second=0, microsecond=0) - datetime.timedelta(hours=2)
@@ -61,6 +63,10 @@ def test_all_that_is_kept_beside_readings_arrives_as_it_is_here(plant, broker, s
     publish(broker.port, [("devices/MAIN/telemetry", "no JSON")] * 3 + [message("MAIN", END + datetime.timedelta(minutes=1), power_total=9500)])
     gateway.wait_committed(2 * (HOURS * 12 + 1) + 1)
     gateway.process.stop(9)
+    # The jobs of models write here.
+    with contextlib.closing(sqlite3.connect(gateway.directory / "data" / "wattd.db")) as database, database:
+        database.execute("INSERT INTO analytics_jobs (id, job_id, device_id, analysis_type, model_name, date_range_start, date_range_end, status, results, created_at, updated_at) "
+                         "VALUES ('u1', 'job-1', 'MAIN', 'forecast', 'ets', 1, 2, 'completed', '{\"kw\": [1.5, 2]}', 1770465600000000, 1770465600000000)")
     store.start()
     gateway.start()
     for stream, interval in (("hours", "1h"), ("days", "1d")):
@@ -95,6 +101,9 @@ def test_all_that_is_kept_beside_readings_arrives_as_it_is_here(plant, broker, s
     status, _ = gateway.ask("PATCH", f"/api/v1/alerts/{alert['alert_id']}/acknowledge", {"acknowledged_by": "anna"})
     assert status == 200
     wait_until(lambda: [row["status"] for row in store.records("alerts")] == ["acknowledged"], what="its change is upstream")
+    [job] = store.records("analytics")
+    assert (job["job_id"], job["status"], job["at"]) == ("job-1", "completed", 1_770_465_600_000_000)
+    assert (json.loads(job["results"]) if isinstance(job["results"], str) else job["results"]) == {"kw": [1.5, 2]}
     assert [(row["reason"], row["letters"]) for row in store.records("dead_letters")] == [("parse_error", 3)]
 
     # What comes late is told anew.
@@ -103,7 +112,7 @@ def test_all_that_is_kept_beside_readings_arrives_as_it_is_here(plant, broker, s
     key = ("MAIN", int(hour.timestamp() * 1_000_000) - 1_800_000_000, "power_total_max")  # India's hours begin at half past
     wait_until(lambda: upstream(store, "hours", ("max",)).get(key) == 8000, 30, every=.5, what="the hour is told anew")
     sinks = {row["id"]: row for row in gateway.status()["sinks"]}
-    assert list(sinks) == ["up"] + [f"up/{stream}" for stream in ("hours", "days", "summaries", "devices", "alerts", "dead_letters")]
+    assert list(sinks) == ["up"] + [f"up/{stream}" for stream in ("hours", "days", "summaries", "devices", "alerts", "analytics", "dead_letters")]
     assert 'wattd_sink_lag_seconds{sink="up/alerts"}' in gateway.metrics()
     gateway.ctl("sync", "pause", "up")
     assert all(row["paused"] for row in gateway.status()["sinks"])

@@ -231,6 +231,8 @@ class Postgres(Store):
             return self.ask("SELECT name AS device_id, date, total_consumption_kwh, peak_demand_kw FROM wattd.daily_summaries JOIN wattd.buildings ON id = building_id")
         if stream == "devices":
             return self.ask("SELECT * FROM wattd.devices WHERE device_name IS NOT NULL")
+        if stream == "analytics":
+            return self.ask("SELECT *, (extract(epoch FROM created_at) * 1000000)::bigint AS at FROM wattd.analytics_jobs")
         return self.ask(f"SELECT *, (extract(epoch FROM {'day' if stream == 'dead_letters' else 'created_at'}) * 1000000)::bigint AS at FROM wattd.{stream}")
 
 
@@ -240,7 +242,7 @@ class Documents(Store):
 
     def take_record(self, stream: str, device: str, stamp: str, fields: dict):
         """What comes beside readings: the last of a key holds."""
-        key = fields.get("alert_id") or (fields.get("source"), fields.get("reason")) if stream in ("alerts", "dead_letters") else ""
+        key = fields.get("alert_id") or fields.get("job_id") or (fields.get("source"), fields.get("reason")) if stream in ("alerts", "analytics", "dead_letters") else ""
         at = "" if stream == "devices" else microseconds(stamp)
         self.beside.setdefault(stream, {})[device, at, key] = {"device_id": device, "at": microseconds(stamp), **fields}
 

@@ -63,6 +63,27 @@ TEST_F(RecordsTest, an_alert_comes_again_with_each_change) {
   EXPECT_EQ(record.find("resolved_at")->value, Value("2026-02-07T12:01:00Z"));
 }
 
+TEST_F(RecordsTest, a_job_of_a_model_comes_with_its_results) {
+  store.reset();
+  {
+    Database database(directory + "/wattd.db", Database::Mode::writer);
+    database.execute(
+        "INSERT INTO analytics_jobs (id, job_id, device_id, analysis_type, model_name, date_range_start, "
+        "date_range_end, status, created_at, updated_at) VALUES ('u', 'job-1', 'D1', 'forecast', 'ets', 1, 2, "
+        "'running', 1770465600000000, 3)");
+    database.execute("UPDATE analytics_jobs SET status='completed', results='{\"a\":1}', progress=100");
+  }
+  open();
+  Reader reader(store->path());
+  const auto batch = reader.records_after(RecordKind::analytics, 0, UINT64_MAX, 10);
+  ASSERT_EQ(batch->parts.size(), 1u);
+  const auto record = batch->parts[0].reading(0);
+  EXPECT_EQ(record.at, kNoon);
+  EXPECT_EQ(record.find("status")->value, Value("completed"));
+  EXPECT_EQ(record.find("results")->value, Value("{\"a\":1}"));
+  EXPECT_EQ(record.find("progress")->value, Value(100.0));
+}
+
 TEST_F(RecordsTest, refused_messages_are_counted_when_they_are_gone) {
   Group group;
   for (int i = 0; i < 30; ++i)
