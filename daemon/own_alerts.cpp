@@ -160,4 +160,10 @@ Reading SelfWatch::look(const api::Overview& overview, Timestamp now) {
   return reading;
 }
 
+std::vector<Rule> all_rules(const Settings& settings, const std::string& gateway_id) {
+  auto rules = own_rules(settings.pipeline.rules, gateway_id);
+  rules.insert(rules.end(), settings.rules.begin(), settings.rules.end());
+  return rules;
+}
+
 }  // namespace wattd::daemon

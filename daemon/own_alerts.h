@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "api/gateway.h"
+#include "daemon/settings.h"
 #include "rules/engine.h"
 #include "storage/store.h"
 #include "telemetry/rule.h"
@@ -11,6 +12,8 @@ namespace wattd::daemon {
 
 /// The rules about the gateway itself and its devices' silence; their ids are fixed.
 std::vector<Rule> own_rules(const rules::Options& options, const std::string& gateway_id);
+/// What files say, and what the gateway brings itself.
+std::vector<Rule> all_rules(const Settings& settings, const std::string& gateway_id);
 
 /// Says at once why a database stands unused, unless that is known; the rule about it then judges what SelfWatch says.
 /// Errors: as Store::put.

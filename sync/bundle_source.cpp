@@ -8,24 +8,18 @@
 #include <utility>
 
 #include "drivers/mqtt/writer.h"
+#include "sync/placeholders.h"
 
 namespace wattd::sync {
 namespace {
 
 using namespace std::chrono_literals;
 
-std::string filled(std::string text, const std::string& gateway) {
-  constexpr std::string_view kName = "{gateway}";
-  for (auto at = text.find(kName); at != std::string::npos; at = text.find(kName, at + gateway.size()))
-    text.replace(at, kName.size(), gateway);
-  return text;
-}
-
 class HttpBundleSource final : public BundleSource {
  public:
   HttpBundleSource(HttpConfig http, std::string diagnostics_url, const std::string& gateway)
-      : url_(filled(http.url, gateway)),
-        diagnostics_url_(filled(std::move(diagnostics_url), gateway)),
+      : url_(filled(http.url, "{gateway}", gateway)),
+        diagnostics_url_(filled(std::move(diagnostics_url), "{gateway}", gateway)),
         gateway_(gateway),
         client_(std::move(http)) {}
 
@@ -68,7 +62,7 @@ class HttpBundleSource final : public BundleSource {
 class MqttBundleSource final : public BundleSource {
  public:
   MqttBundleSource(drivers::mqtt::Broker broker, const std::string& topic, const std::string& gateway)
-      : topic_(filled(topic, gateway)),
+      : topic_(filled(topic, "{gateway}", gateway)),
         address_(broker.address()),
         writer_(std::move(broker), "bundle", {}, {}, {topic_, [this](std::string_view payload) { hear(payload); }}) {}
 

@@ -1,41 +1,16 @@
 #include "sync/http_batch.h"
 
 #include <fmt/format.h>
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
 
-#include <array>
 #include <chrono>
 #include <iterator>
 
+#include "sync/digest.h"
 #include "sync/documents.h"
 #include "telemetry/json_text.h"
 
 namespace wattd::sync {
 namespace {
-
-using Digest = std::array<unsigned char, EVP_MAX_MD_SIZE>;
-
-std::string hex(const Digest& digest, unsigned size) {
-  std::string text;
-  for (unsigned i = 0; i < size; ++i) fmt::format_to(std::back_inserter(text), "{:02x}", digest[i]);
-  return text;
-}
-
-std::string sha256(std::string_view text) {
-  Digest digest{};
-  unsigned size = 0;
-  EVP_Digest(text.data(), text.size(), digest.data(), &size, EVP_sha256(), nullptr);
-  return hex(digest, size);
-}
-
-std::string signature_of(const std::string& secret, const std::string& signed_text) {
-  Digest digest{};
-  unsigned size = 0;
-  HMAC(EVP_sha256(), secret.data(), static_cast<int>(secret.size()),
-       reinterpret_cast<const unsigned char*>(signed_text.data()), signed_text.size(), digest.data(), &size);
-  return hex(digest, size);
-}
 
 class HttpBatchSink final : public Sink {
  public:
@@ -58,7 +33,7 @@ class HttpBatchSink final : public Sink {
       const auto seconds =
           std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
       headers.push_back(fmt::format("X-Wattd-Signature: t={},v1={}", seconds,
-                                    signature_of(config_.secret, fmt::format("{}.{}", seconds, body))));
+                                    hmac_sha256(config_.secret, fmt::format("{}.{}", seconds, body))));
     }
     return client_.post(config_.path, client_.packed(std::string(body)), headers, stop);
   }

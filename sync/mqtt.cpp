@@ -2,10 +2,8 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <thread>
-
-#include "drivers/mqtt/writer.h"
+#include "sync/broker_line.h"
+#include "sync/placeholders.h"
 #include "sync/sparkplug.h"
 #include "telemetry/json_text.h"
 
@@ -14,75 +12,34 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::chrono::milliseconds kConnect = 10s;
-constexpr std::size_t kAtOnce = 200;  // messages whose answers are waited for together
-
-/// `text` in place of `{name}`.
-std::string filled(std::string topic, std::string_view name, std::string_view text) {
-  const auto place = topic.find(name);
-  return place == std::string::npos ? topic : topic.replace(place, name.size(), text);
-}
-
 class MqttSink final : public Sink {
  public:
   MqttSink(MqttSinkConfig config, const std::string& gateway, const std::string& id, Stream stream)
-      : config_(std::move(config)),
-        topic_(filled(filled(stream == Stream::readings ? config_.topic : config_.stream_topic, "{gateway}", gateway),
+      : topic_(filled(filled(stream == Stream::readings ? config.topic : config.stream_topic, "{gateway}", gateway),
                       "{stream}", to_string(stream))),
-        writer_(config_.broker, id) {}
+        line_(config.broker, id, config.timeout) {}
 
   std::string pack(std::span<const Outgoing>) const override { return {}; }
   bool packs() const override { return false; }
   Taken deliver(std::string_view, std::span<const Outgoing> batch, const std::stop_token& stop) override {
-    for (; !batch.empty(); batch = batch.subspan(std::min(kAtOnce, batch.size()))) {
-      if (stop.stop_requested()) return fail(ErrorKind::retry, "stopping");
-      if (!writer_.is_connected()) return fail(ErrorKind::retry, target() + ": not connected");
-      std::vector<drivers::mqtt::Writer::Text> messages;
-      for (const auto& outgoing : batch.first(std::min(kAtOnce, batch.size())))
-        messages.push_back({filled(topic_, "{device}", outgoing.device_id()), to_json(outgoing.reading())});
-      traffic_ += traffic_of(messages);
-      for (const auto& problem : writer_.publish_acknowledged(messages, config_.timeout)) {
-        if (!problem.empty()) return fail(ErrorKind::retry, fmt::format("{}: {}", target(), problem));
-      }
-    }
-    return {};
+    std::vector<BrokerLine::Text> messages;
+    for (const auto& outgoing : batch)
+      messages.push_back({filled(topic_, "{device}", outgoing.device_id()), to_json(outgoing.reading())});
+    return line_.publish(messages, stop);
   }
 
-  std::string target() const override { return config_.broker.address(); }
-  std::uint64_t traffic() const override { return traffic_; }
-  /// A broker that was started anew may have forgotten what it has acknowledged.
-  std::uint64_t breaks() const override { return std::max<std::uint64_t>(writer_.connections(), 1) - 1; }
-  Taken confirm(const std::stop_token&) override {
-    return writer_.is_connected() ? Taken() : fail(ErrorKind::retry, target() + ": not connected");
-  }
-
-  std::expected<std::string, NotTaken> probe(const std::stop_token& stop) override {
-    return probe_broker(writer_, target(), stop);
-  }
+  std::string target() const override { return line_.target(); }
+  std::uint64_t traffic() const override { return line_.traffic(); }
+  std::uint64_t breaks() const override { return line_.breaks(); }
+  Taken confirm(const std::stop_token&) override { return line_.confirm(); }
+  std::expected<std::string, NotTaken> probe(const std::stop_token& stop) override { return line_.probe(stop); }
 
  private:
-  const MqttSinkConfig config_;
   const std::string topic_;
-  std::uint64_t traffic_ = 0;
-  drivers::mqtt::Writer writer_;
+  BrokerLine line_;
 };
 
 }  // namespace
-
-std::uint64_t traffic_of(std::span<const drivers::mqtt::Writer::Text> messages) {
-  constexpr std::uint64_t kAround = 11;  // header, length of the topic, packet id, and the answer
-  std::uint64_t bytes = 0;
-  for (const auto& [topic, payload] : messages) bytes += topic.size() + payload.size() + kAround;
-  return bytes;
-}
-
-std::expected<std::string, NotTaken> probe_broker(const drivers::mqtt::Writer& writer, const std::string& target,
-                                                  const std::stop_token& stop) {
-  for (auto left = kConnect; left > 0ms && !writer.is_connected() && !stop.stop_requested(); left -= 50ms)
-    std::this_thread::sleep_for(50ms);
-  if (!writer.is_connected()) return fail(ErrorKind::retry, target + ": not connected; the journal may say why");
-  return target + " has taken the connection";
-}
 
 MqttSinkConfig parse_mqtt_sink(const config::Table& table) {
   MqttSinkConfig mqtt{.broker = drivers::mqtt::parse_broker(table)};

@@ -1,7 +1,6 @@
 #include "sync/s3.h"
 
 #include <fmt/format.h>
-#include <openssl/evp.h>
 
 #include <algorithm>
 #include <array>
@@ -11,6 +10,8 @@
 #include <utility>
 
 #include "datasets/parquet.h"
+#include "sync/digest.h"
+#include "sync/placeholders.h"
 
 namespace wattd::sync {
 namespace {
@@ -18,15 +19,6 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::size_t kLeastPart = 5 << 20;  // that S3 takes, but for the last
-
-std::string sha256(std::string_view text) {
-  std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
-  unsigned size = 0;
-  EVP_Digest(text.data(), text.size(), digest.data(), &size, EVP_sha256(), nullptr);
-  std::string hex;
-  for (unsigned i = 0; i < size; ++i) fmt::format_to(std::back_inserter(hex), "{:02x}", digest[i]);
-  return hex;
-}
 
 /// What stands between <name> and </name> the first time: all that is wanted of S3's answers.
 std::string element(const std::string& xml, std::string_view name) {
@@ -42,12 +34,6 @@ std::string level_of(std::string_view name) {
   std::string level(name);
   std::ranges::replace(level, '/', '_');
   return level;
-}
-
-std::string filled(std::string text, std::string_view name, const std::string& with) {
-  for (auto at = text.find(name); at != std::string::npos; at = text.find(name, at + with.size()))
-    text.replace(at, name.size(), with);
-  return text;
 }
 
 /// The readings of a device in an hour, as columns. A value that is no number, truth or text like the others in its

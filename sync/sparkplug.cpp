@@ -8,17 +8,17 @@
 #include <map>
 
 #include "sparkplug_b.pb.h"
+#include "sync/broker_line.h"
 
 namespace wattd::sync {
 namespace {
 
 using namespace std::chrono_literals;
 using drivers::mqtt::Will;
-using drivers::mqtt::Writer;
+using Text = BrokerLine::Text;
 namespace pb = drivers::mqtt::sparkplug;
 
-constexpr std::size_t kAtOnce = 200;  // messages whose answers are waited for together
-constexpr auto kHistorical = 1min;    // what is older is no current value
+constexpr auto kHistorical = 1min;  // what is older is no current value
 constexpr std::string_view kRebirth = "Node Control/Rebirth";
 
 /// Data types by their numbers. Source: Sparkplug 3.0.0, section 6.4.16.
@@ -42,22 +42,21 @@ class SparkplugSink final : public Sink {
   SparkplugSink(MqttSinkConfig config, const std::string& gateway, const std::string& id)
       : config_(std::move(config)),
         node_(config_.node.empty() ? gateway : config_.node),
-        writer_(config_.broker, id, [this] { return next_death(); }, {},
-                {topic("NCMD"), [this](std::string_view payload) { obey(payload); }}) {}
+        line_(config_.broker, id, config_.timeout, [this] { return next_death(); },
+              {topic("NCMD"), [this](std::string_view payload) { obey(payload); }}) {}
 
   ~SparkplugSink() override {
     // A connection that is closed in order leaves no will.
-    const auto will = death(session_);
-    writer_.publish(will.topic, will.payload, false);
+    line_.say(death(session_));
   }
 
   std::string pack(std::span<const Outgoing>) const override { return {}; }
   bool packs() const override { return false; }
 
   Taken deliver(std::string_view, std::span<const Outgoing> batch, const std::stop_token& stop) override {
-    if (!writer_.is_connected()) return fail(ErrorKind::retry, target() + ": not connected");
-    const auto connection = writer_.connections();
-    std::vector<Writer::Text> messages;
+    if (auto there = line_.confirm(); !there) return there;
+    const auto connection = line_.connections();
+    std::vector<Text> messages;
     const bool reborn = wants_rebirth_.exchange(false);
     if (reborn || connection != born_in_) bear_node(messages);
     born_in_ = connection;
@@ -66,23 +65,18 @@ class SparkplugSink final : public Sink {
       if (needs_birth(reading)) bear(reading, messages);
       messages.push_back({topic("DDATA", reading.device_id), data_of(reading)});
     }
-    auto taken = publish(messages, stop);
+    auto taken = line_.publish(messages, stop);
     // What the host has missed in between it can tell by the births alone.
-    if (taken && writer_.connections() != connection) taken = fail(ErrorKind::retry, target() + ": connected anew");
+    if (taken && line_.connections() != connection) taken = fail(ErrorKind::retry, target() + ": connected anew");
     if (!taken) born_in_ = 0;
     return taken;
   }
 
-  std::string target() const override { return config_.broker.address(); }
-  std::uint64_t traffic() const override { return traffic_; }
-  /// A broker that was started anew may have forgotten what it has acknowledged.
-  std::uint64_t breaks() const override { return std::max<std::uint64_t>(writer_.connections(), 1) - 1; }
-  Taken confirm(const std::stop_token&) override {
-    return writer_.is_connected() ? Taken() : fail(ErrorKind::retry, target() + ": not connected");
-  }
-  std::expected<std::string, NotTaken> probe(const std::stop_token& stop) override {
-    return probe_broker(writer_, target(), stop);
-  }
+  std::string target() const override { return line_.target(); }
+  std::uint64_t traffic() const override { return line_.traffic(); }
+  std::uint64_t breaks() const override { return line_.breaks(); }
+  Taken confirm(const std::stop_token&) override { return line_.confirm(); }
+  std::expected<std::string, NotTaken> probe(const std::stop_token& stop) override { return line_.probe(stop); }
 
  private:
   std::string topic(std::string_view kind) const { return fmt::format("spBv1.0/{}/{}/{}", config_.group, kind, node_); }
@@ -111,7 +105,7 @@ class SparkplugSink final : public Sink {
 
   std::uint64_t next_seq() { return std::exchange(seq_, (seq_ + 1) % 256); }
 
-  void bear_node(std::vector<Writer::Text>& messages) {
+  void bear_node(std::vector<Text>& messages) {
     devices_.clear();
     seq_ = 0;
     last_alias_ = 0;
@@ -136,7 +130,7 @@ class SparkplugSink final : public Sink {
   }
 
   /// Names every field of the device that is known; the values follow as data, with their own stamps.
-  void bear(const Reading& reading, std::vector<Writer::Text>& messages) {
+  void bear(const Reading& reading, std::vector<Text>& messages) {
     auto& metrics = devices_[reading.device_id];
     for (const auto& field : reading.fields) {
       auto& metric = metrics.try_emplace(field.name, Metric{0, real}).first->second;
@@ -179,18 +173,6 @@ class SparkplugSink final : public Sink {
     return payload.SerializeAsString();
   }
 
-  Taken publish(std::span<const Writer::Text> messages, const std::stop_token& stop) {
-    for (; !messages.empty(); messages = messages.subspan(std::min(kAtOnce, messages.size()))) {
-      if (stop.stop_requested()) return fail(ErrorKind::retry, "stopping");
-      const auto part = messages.first(std::min(kAtOnce, messages.size()));
-      traffic_ += traffic_of(part);
-      for (const auto& problem : writer_.publish_acknowledged({part.begin(), part.end()}, config_.timeout)) {
-        if (!problem.empty()) return fail(ErrorKind::retry, fmt::format("{}: {}", target(), problem));
-      }
-    }
-    return {};
-  }
-
   /// A host that has missed something asks for all births.
   void obey(std::string_view payload) {
     pb::Payload command;
@@ -203,13 +185,13 @@ class SparkplugSink final : public Sink {
   const MqttSinkConfig config_;
   const std::string node_;
   std::map<std::string, std::map<std::string, Metric>> devices_;  ///< Born, with what their births have said.
-  std::uint64_t seq_ = 0, last_alias_ = 0, traffic_ = 0;
+  std::uint64_t seq_ = 0, last_alias_ = 0;
   std::uint64_t born_in_ = 0;  ///< The connection in which the node was born; 0: in none.
   /// Tells a death from the one of an earlier connection; begins anew with the process, at a time of its own.
   std::atomic<std::uint64_t> session_{
       static_cast<std::uint64_t>(std::chrono::system_clock::now().time_since_epoch() / 1s) << 8};
   std::atomic<bool> wants_rebirth_{false};
-  Writer writer_;  ///< Last: its thread uses the rest.
+  BrokerLine line_;  ///< Last: its thread uses the rest.
 };
 
 }  // namespace
