@@ -170,6 +170,11 @@ Result<Bundle> open_bundle(std::string_view bytes, const std::string& public_key
   return parse_bundle(plain);
 }
 
+Result<void> check_public_key(const std::string& pem) {
+  if (!key_from(pem, false)) return fail(ErrorKind::permanent, "the public key is no Ed25519 key in PEM");
+  return {};
+}
+
 Result<std::string> seal_bundle(const Bundle& bundle, const std::string& private_key) {
   auto text = bundle_text(bundle);
   const auto readable = parse_bundle(text);

@@ -37,6 +37,8 @@ std::string bundle_text(const Bundle& bundle);
 /// Reads a bundle whose signature was made with the other half of an Ed25519 key.
 /// Units: `public_key` as PEM. Errors: permanent, in words for people; nothing of an unsigned bundle is looked at.
 Result<Bundle> open_bundle(std::string_view bytes, const std::string& public_key);
+/// Errors: permanent for what is no Ed25519 key in PEM.
+Result<void> check_public_key(const std::string& pem);
 /// Units: `private_key` as PEM. Errors: permanent.
 Result<std::string> seal_bundle(const Bundle& bundle, const std::string& private_key);
 

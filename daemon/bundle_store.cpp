@@ -38,6 +38,8 @@ BundleStore::BundleStore(std::string directory) : directory_(std::move(directory
     if (key == "applied") state_.applied = number_from(value);
     else if (key == "previous") state_.previous = number_from(value);
     else if (key == "trial") state_.trial = true, state_.starts = static_cast<int>(number_from(value));
+    else if (key == "ill") state_.ill.insert(value);
+    else if (key == "highest") state_.highest = number_from(value);
     else if (key == "refused") state_.refused = number_from(value);
     else if (key == "why") state_.why = value;
     else if (key == "diagnosed") state_.diagnosed = value;
@@ -59,11 +61,13 @@ void BundleStore::put(const config::Bundle& bundle) {
   for (const auto& file : bundle.files) write_durably(fmt::format("{}/{}", directory, file.path), file.content);
 }
 
-void BundleStore::begin_trial(std::uint64_t serial) {
+void BundleStore::begin_trial(std::uint64_t serial, std::set<std::string> ill) {
   auto fresh = state_;
   fresh.previous = std::exchange(fresh.applied, serial);
   fresh.trial = true;
   fresh.starts = 0;
+  fresh.ill = std::move(ill);
+  fresh.highest = std::max(fresh.highest, serial);
   change(std::move(fresh));
 }
 
@@ -92,6 +96,7 @@ void BundleStore::roll_back(const std::string& why) {
 void BundleStore::refuse(std::uint64_t serial, const std::string& why) {
   auto fresh = state_;
   fresh.refused = serial;
+  fresh.highest = std::max(fresh.highest, serial);
   fresh.why = one_line(why);
   change(std::move(fresh));
   tidy_up();
@@ -105,7 +110,10 @@ void BundleStore::note_diagnosed(const std::string& request) {
 
 void BundleStore::change(State fresh) {
   auto text = fmt::format("applied {}\nprevious {}\n", fresh.applied, fresh.previous);
+  text += fmt::format("highest {}\n", fresh.highest);
+  if (!fresh.trial) fresh.ill.clear();
   if (fresh.trial) text += fmt::format("trial {}\n", fresh.starts);
+  for (const auto& name : fresh.ill) text += fmt::format("ill {}\n", one_line(name));
   if (fresh.refused != 0) text += fmt::format("refused {}\nwhy {}\n", fresh.refused, fresh.why);
   if (!fresh.diagnosed.empty()) text += fmt::format("diagnosed {}\n", fresh.diagnosed);
   std::filesystem::create_directories(directory_);

@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <set>
 #include <string>
 
 #include "config/bundle.h"
@@ -19,13 +20,15 @@ class BundleStore {
     std::uint64_t previous = 0;  ///< and of the one before it.
     bool trial = false;          ///< Not known yet whether the gateway is well with it.
     int starts = 0;              ///< Of the daemon, during the trial.
+    std::set<std::string> ill;   ///< What did not work before the trial.
+    std::uint64_t highest = 0;   ///< Serial of any that was taken or refused.
     std::uint64_t refused = 0;   ///< The last one that was not taken, or was taken back,
     std::string why;             ///< and why. A line.
     std::string diagnosed;       ///< The last request for diagnostics that was answered.
   };
   const State& state() const { return state_; }
   /// Whether one with this serial is news.
-  bool is_news(std::uint64_t serial) const { return serial > state_.applied && serial != state_.refused; }
+  bool is_news(std::uint64_t serial) const { return serial > state_.highest; }
   /// Where the files of a bundle lie; empty for serial 0.
   std::string directory_of(std::uint64_t serial) const;
   /// Of the bundle in use; empty for none.
@@ -34,7 +37,7 @@ class BundleStore {
   // Errors of all below: throw std::runtime_error when the disk does not take it; nothing has changed then.
   /// Writes its files, which nothing uses yet.
   void put(const config::Bundle& bundle);
-  void begin_trial(std::uint64_t serial);
+  void begin_trial(std::uint64_t serial, std::set<std::string> ill);
   /// Counts a start of the daemon during a trial.
   void count_start();
   void confirm();

@@ -17,7 +17,8 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr int kMostStarts = 3;         // of the daemon during a trial
-constexpr auto kBetweenLooks = 500ms;  // during a trial
+constexpr auto kBetweenLooks = 500ms;  // during a trial, at the gateway itself
+constexpr auto kBetweenFetches = 2s;   // and at the other side
 
 }  // namespace
 
@@ -36,7 +37,9 @@ std::set<std::string> ailments(const api::Overview& overview) {
     if (!chip.last_error.empty()) ill.insert("gpio " + chip.chip);
   }
   for (const auto& [sink, job] : overview.sinks) {
-    if (!sink.last_error.empty()) ill.insert("sink " + sink.id);
+    // One that has not answered yet may be one that never will.
+    const bool is_asked = sink.waiting_since && !sink.last_success && !sink.rests;
+    if (!sink.last_error.empty() || is_asked) ill.insert("sink " + sink.id);
   }
   return ill;
 }
@@ -45,7 +48,11 @@ void look_after_bundles(const std::string& config_path, bool must_exist) {
   BundleStore store(bundle_directory(config_path, must_exist));
   if (store.state().applied == 0) return;
   if (store.state().trial) {
-    store.count_start();
+    try {
+      store.count_start();
+    } catch (const std::exception& problem) {
+      log::error(problem.what());  // a gateway that measures is worth more than one that counts its starts
+    }
     if (store.state().starts > kMostStarts) {
       log::error(fmt::format("bundle {} is taken back: the daemon was started {} times with it", store.state().applied,
                              store.state().starts));
@@ -102,19 +109,24 @@ void Bundles::pause(std::chrono::milliseconds time, const std::stop_token& stop)
 
 void Bundles::run(const std::stop_token& stop) {
   std::minstd_rand chance(std::random_device{}());
-  try {
-    // A restart in the midst of it begins the trial's time anew; the starts are counted.
-    if (store_.state().trial) go_through_trial({}, stop);
-    while (!stop.stop_requested()) {
+  while (!stop.stop_requested()) {
+    try {
+      // A restart in the midst of it begins the trial's time anew; the starts are counted.
+      if (store_.state().trial) go_through_trial(stop);
       look(stop);
-      while (fetched_) take(*std::exchange(fetched_, std::nullopt), stop);
+      if (!fetched_) fetched_ = std::exchange(later_, std::nullopt);
+      if (fetched_) take(*std::exchange(fetched_, std::nullopt), stop);
       answer_request(stop);
-      // A fleet that was switched on together does not come together.
-      const auto every = std::chrono::duration_cast<std::chrono::milliseconds>(config_.every);
-      pause(every * std::uniform_int_distribution(80, 120)(chance) / 100, stop);
+    } catch (const std::exception& problem) {
+      // Such as a full disk. What was not written down has not happened.
+      log::error(fmt::format("the bundle waits: {}", problem.what()));
+      const std::scoped_lock lock(mutex_);
+      status_.last_error = problem.what();
     }
-  } catch (const std::exception& problem) {
-    log::error(fmt::format("bundles are fetched no more until the next start: {}", problem.what()));
+    if (fetched_) continue;  // it came during a trial
+    // A fleet that was switched on together does not come together.
+    const auto every = std::chrono::duration_cast<std::chrono::milliseconds>(config_.every);
+    pause(every * std::uniform_int_distribution(80, 120)(chance) / 100, stop);
   }
 }
 
@@ -147,6 +159,10 @@ void Bundles::take(const std::string& bytes, const std::stop_token& stop) {
   }
   if (!store_.is_news(bundle->serial)) return;
   if (!bundle->is_for(host_.gateway_id)) return refuse(bundle->serial, "it is for other gateways");
+  if (bundle->expires && !host_.clock_is_trusted()) {
+    later_ = bytes;  // nobody knows yet whether it has expired
+    return;
+  }
   const auto now = std::chrono::floor<std::chrono::microseconds>(std::chrono::system_clock::now());
   if (bundle->expires && now >= *bundle->expires) return refuse(bundle->serial, "it has expired");
   store_.put(*bundle);
@@ -155,21 +171,21 @@ void Bundles::take(const std::string& bytes, const std::stop_token& stop) {
   } catch (const std::exception& problem) {
     return refuse(bundle->serial, problem.what());
   }
-  auto ill_before = host_.ailments();
-  store_.begin_trial(bundle->serial);
+  store_.begin_trial(bundle->serial, host_.ailments());
   publish();
   log::notice(fmt::format("bundle {} is taken over, on trial for {} s", bundle->serial, config_.trial.count()));
   // One that is only late, or comes to its end, may still have been taken over: the trial tells.
   if (const auto taken = host_.reload(); !taken && taken.error().kind != ErrorKind::retry)
     return go_back(taken.error().message);
-  go_through_trial(std::move(ill_before), stop);
+  go_through_trial(stop);
 }
 
 /// Well is who can still be reached, and in whom nothing is ill that was not before.
-void Bundles::go_through_trial(std::set<std::string> ill_before, const std::stop_token& stop) {
+void Bundles::go_through_trial(const std::stop_token& stop) {
   const auto began = std::chrono::steady_clock::now();
   const auto least = std::min<std::chrono::milliseconds>(config_.trial / 4, 30s);
   std::string why = "it was not well in time";
+  auto looks_at = began;
   while (!stop.stop_requested()) {
     pause(kBetweenLooks, stop);
     if (stop.stop_requested()) return;
@@ -178,12 +194,14 @@ void Bundles::go_through_trial(std::set<std::string> ill_before, const std::stop
     if (passed < least) continue;
     std::string ill;
     for (const auto& name : host_.ailments()) {
-      if (!ill_before.contains(name)) ill += (ill.empty() ? "" : ", ") + name;
+      if (!store_.state().ill.contains(name)) ill += (ill.empty() ? "" : ", ") + name;
     }
     if (!ill.empty()) {
       why = "does not work: " + ill;
       continue;
     }
+    if (const auto now = std::chrono::steady_clock::now(); now < looks_at) continue;
+    else looks_at = now + kBetweenFetches;
     if (!look(stop)) {
       why = "bundles cannot be fetched any more: " + status().last_error;
       continue;

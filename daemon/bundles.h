@@ -25,6 +25,7 @@ void look_after_bundles(const std::string& config_path, bool must_exist);
 struct BundleHost {
   std::string gateway_id;
   std::function<std::set<std::string>()> ailments;
+  std::function<bool()> clock_is_trusted;
   /// Reads the configuration as it would be with the files of a directory. Errors: throws config::ConfigError.
   std::function<void(const std::string& directory)> check;
   /// Takes over what the store says now, and waits for that. Errors: as the daemon's reload.
@@ -50,7 +51,7 @@ class Bundles {
   /// True when the other side has answered.
   bool look(const std::stop_token& stop);
   void take(const std::string& bytes, const std::stop_token& stop);
-  void go_through_trial(std::set<std::string> ill_before, const std::stop_token& stop);
+  void go_through_trial(const std::stop_token& stop);
   void go_back(const std::string& why);
   void answer_request(const std::stop_token& stop);
   std::string state_text() const;
@@ -62,6 +63,7 @@ class Bundles {
   const BundleHost host_;
   BundleStore store_;
   const std::unique_ptr<sync::BundleSource> source_;
+  std::optional<std::string> later_;    ///< Until the clock can be trusted.
   std::optional<std::string> fetched_;  ///< And not looked at yet: one that came during a trial waits for its end.
   mutable std::mutex mutex_;
   Status status_;  ///< Guarded by mutex_.

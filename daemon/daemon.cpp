@@ -94,7 +94,10 @@ void Daemon::start_links() {
   // Cursors belong to the writer's thread; it hands out a copy.
   auto cursors = std::make_shared<std::vector<storage::Cursor>>();
   std::vector<std::string> sink_ids;
-  for (const auto& sink : settings_.sinks) sink_ids.push_back(sink.id);
+  for (const auto& sink : settings_.sinks) {
+    // What follows readings is made of what is stored, for as long as that is.
+    if (std::ranges::find(sink.streams, sync::Stream::readings) != sink.streams.end()) sink_ids.push_back(sink.id);
+  }
   const bool asked = pipeline_.change_and_wait(
       [cursors, sink_ids](pipeline::Pipeline& pipeline) {
         pipeline.store().set_sinks(sink_ids);

@@ -34,7 +34,8 @@ class Daemon final : public api::Gateway, public pipeline::Listener, public pipe
   /// Takes over a new configuration: devices, schemas, rules, sources and sinks at once; where data lies and where
   /// the API listens only at the next start, which is said. Errors: throws; the old configuration stays then.
   void reload(Settings settings);
-  /// A reload is over; why it failed, if it did.
+  /// A reload begins, and is over; why it failed, if it did.
+  void note_reload_begun();
   void note_reload(const std::string& problem);
   /// Asks for one, and waits for it. Threads: any but main's. Errors: permanent, why it failed; retry when it takes
   /// long.
@@ -90,7 +91,7 @@ class Daemon final : public api::Gateway, public pipeline::Listener, public pipe
   std::unique_ptr<Sources> sources_;
   std::mutex reload_mutex_;
   std::condition_variable reloaded_;
-  std::uint64_t reloads_ = 0;  ///< Guarded by reload_mutex_, as is the next.
+  std::uint64_t begun_ = 0, reloads_ = 0;  ///< That have begun, and are over. Guarded by reload_mutex_, as is the next.
   std::string reload_problem_;
   bool is_ending_ = false;
   std::unique_ptr<Bundles> bundles_;

@@ -28,8 +28,7 @@ void warn_of_what_waits(const Settings& old, const Settings& fresh) {
   if (api) log::warning("changes of [api] take effect at the next restart");
   if (pipeline) log::warning("changes of [pipeline] take effect at the next restart");
   if (old.clock_trust != fresh.clock_trust) log::warning("changes of [clock] take effect at the next restart");
-  if (old.bundle.has_value() != fresh.bundle.has_value())
-    log::warning("changes of [bundle] take effect at the next restart");
+  if (!(old.bundle == fresh.bundle)) log::warning("changes of [bundle] take effect at the next restart");
   if (!(old.replays == fresh.replays)) log::warning("changes of [[replay]] take effect at the next restart");
 }
 
@@ -98,10 +97,15 @@ void Daemon::apply(Settings settings) {
   start_links();
 }
 
+void Daemon::note_reload_begun() {
+  const std::scoped_lock lock(reload_mutex_);
+  ++begun_;
+}
+
 void Daemon::note_reload(const std::string& problem) {
   {
     const std::scoped_lock lock(reload_mutex_);
-    ++reloads_;
+    reloads_ = begun_;
     reload_problem_ = problem;
   }
   reloaded_.notify_all();
@@ -110,9 +114,9 @@ void Daemon::note_reload(const std::string& problem) {
 Result<void> Daemon::ask_for_reload() {
   constexpr std::chrono::minutes kPatience{2};
   std::unique_lock lock(reload_mutex_);
-  const auto before = reloads_;
+  const auto before = begun_;  // one that runs already may have read what was there before
   ::kill(::getpid(), SIGHUP);  // main's thread reloads, whoever asks
-  if (!reloaded_.wait_for(lock, kPatience, [&] { return reloads_ != before || is_ending_; }) || reloads_ == before)
+  if (!reloaded_.wait_for(lock, kPatience, [&] { return reloads_ > before || is_ending_; }) || reloads_ <= before)
     return fail(ErrorKind::retry, "the configuration is not read again");
   if (!reload_problem_.empty()) return fail(ErrorKind::permanent, reload_problem_);
   return {};
@@ -122,6 +126,7 @@ void Daemon::start_bundles(bool must_exist) {
   if (!settings_.bundle) return;
   BundleHost host{.gateway_id = gateway_id_,
                   .ailments = [this] { return ailments(overview()); },
+                  .clock_is_trusted = [this] { return clock_.is_trusted(); },
                   .check = [path = settings_.config_path,
                             must_exist](const std::string& directory) { load_settings(path, must_exist, directory); },
                   .reload = [this] { return ask_for_reload(); },

@@ -233,10 +233,11 @@ std::string bundles_of(const config::Table& own) {
   return own.table("storage").text("directory", kStateDirectory) + "/bundle";
 }
 
-/// A gateway that a bundle could send elsewhere for bundles would be lost with one mistake.
-void require_no_source_in(const std::string& bundle) {
+/// A gateway that a bundle could send elsewhere for bundles would be lost with one mistake; and what takes effect at
+/// the next start alone is not tried by a trial.
+void require_no_roots_in(const std::string& bundle) {
   const auto files = config::load("", {bundle + "/conf.d"});
-  for (const auto* key : {"bundle", "storage"}) {
+  for (const auto* key : {"bundle", "storage", "api", "site", "pipeline", "clock", "replay"}) {
     if (files.has(key)) files.fail(key, "stands in the gateway's own files alone, never in a bundle");
   }
 }
@@ -256,7 +257,7 @@ Settings load_settings(const std::string& path, bool must_exist, std::optional<s
   // Who takes the table out has the gateway's own files alone again.
   if (!has_bundle) bundle_directory->clear();
   if (!bundle_directory->empty()) {
-    require_no_source_in(*bundle_directory);
+    require_no_roots_in(*bundle_directory);
     root = load_own_files(path, must_exist, *bundle_directory);
   }
   if (has_bundle) settings.bundle = sync::parse_bundle_config(root.table("bundle"));

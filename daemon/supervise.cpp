@@ -24,6 +24,7 @@ std::uint64_t monotonic_us() {
 
 void reload(Daemon& daemon, const std::string& config_path, bool must_exist) {
   std::string why;
+  daemon.note_reload_begun();
   sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu", static_cast<unsigned long long>(monotonic_us()));
   try {
     daemon.reload(load_settings(config_path, must_exist));

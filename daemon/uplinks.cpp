@@ -136,6 +136,10 @@ Result<void> Uplinks::start(const std::string& sink, const sync::JobRequest& req
   const bool needs_readings = request.kind != sync::JobRequest::Kind::test;
   if (needs_readings && std::ranges::find(uplink->sink.streams, sync::Stream::readings) == uplink->sink.streams.end())
     return fail(ErrorKind::permanent, fmt::format("{} gets no readings: its streams follow what changes", sink));
+  const auto* broker = std::get_if<sync::MqttSinkConfig>(&uplink->sink.store);
+  if (needs_readings && broker != nullptr && broker->form == sync::MqttSinkConfig::Form::sparkplug)
+    return fail(ErrorKind::unsupported,
+                "a second edge node of the same name would confuse the hosts: Sparkplug has no place for it");
   const std::scoped_lock lock(mutex_);
   if (uplink->job && !uplink->job->status().ended)
     return fail(ErrorKind::retry, "another job of this sink is still running: wattctl sync status");

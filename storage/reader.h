@@ -112,6 +112,8 @@ class Reader {
   /// Shape: the earliest readings, until there are `max_readings` (and, of a part, some more).
   Result<Batch> batch_of(const std::string& device_id, TimeRange range, std::size_t max_readings);
   Result<DeviceVersion> device_version(const std::string& device_id, std::uint32_t version);
+  /// Raw readings before it may have been deleted.
+  Result<Timestamp> raw_floor();
   /// Every device ever known, with all that is known of it, deleted ones included.
   Result<std::vector<Device>> device_records();
   /// The newest segment up to which no reading is stamped at `before` or later; `after` where the next one has such.

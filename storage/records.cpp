@@ -5,6 +5,7 @@
 #include "storage/catalogue.h"
 #include "storage/guarded.h"
 #include "storage/reader.h"
+#include "storage/state.h"
 
 namespace wattd::storage {
 namespace {
@@ -52,7 +53,8 @@ Reading record_of(const Alert& alert) {
   add(record, "actual_value", alert.actual_value);
   add(record, "threshold_value", alert.threshold_value);
   add(record, "status", std::string(to_string(alert.status)));
-  add(record, "active", alert.is_active() ? 1.0 : 0.0);
+  // Rises, for stores that keep the bigger of two values at one stamp.
+  add(record, "resolved", alert.is_active() ? 0.0 : 1.0);
   add(record, "count", static_cast<double>(alert.count));
   add(record, "last_value", alert.last_value);
   add_time(record, "last_seen_at", alert.last_seen_at);
@@ -177,6 +179,10 @@ Result<std::uint64_t> Reader::records_between(RecordKind kind, std::uint64_t aft
     row.step();
     return static_cast<std::uint64_t>(row.integer(0));
   });
+}
+
+Result<Timestamp> Reader::raw_floor() {
+  return guarded([&] { return from_unix_us(load_number(database_, "raw_floor")); });
 }
 
 Result<std::vector<Device>> Reader::device_records() {

@@ -185,6 +185,8 @@ Result<Salvaged> salvage(const std::string& damaged, const std::string& target, 
     to.execute(
         "INSERT OR REPLACE INTO state SELECT 'last_seq', max(ifnull((SELECT max(seq) FROM arrivals), 0), "
         "ifnull((SELECT max(last_seq) FROM chunks), 0))");
+    // Their numbers begin anew: what is beside readings is sent again.
+    to.execute("DELETE FROM cursors WHERE sink_id LIKE '%/%'");
     transaction.commit();
     return salvaged;
   });

@@ -7,6 +7,7 @@
 #include <mutex>
 #include <utility>
 
+#include "config/bundle.h"
 #include "drivers/mqtt/writer.h"
 #include "sync/placeholders.h"
 
@@ -104,6 +105,9 @@ BundleConfig parse_bundle_config(const config::Table& table) {
   if (path.empty()) table.fail("public_key", "is required: the file of the key that bundles are signed with, as PEM");
   std::ifstream file(path);
   bundle.public_key.assign(std::istreambuf_iterator<char>(file), {});
+  if (const auto readable = config::check_public_key(bundle.public_key); !readable)
+    table.fail("public_key",
+               fmt::format("is {}: {}; openssl pkey -in fleet.key -pubout makes one", path, readable.error().message));
   bundle.every = std::chrono::duration_cast<std::chrono::seconds>(table.duration("every", 1s, 24h, bundle.every));
   bundle.trial = std::chrono::duration_cast<std::chrono::seconds>(table.duration("trial", 5s, 24h, bundle.trial));
   table.reject_unknown_keys();

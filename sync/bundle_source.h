@@ -19,7 +19,8 @@ struct BundleConfig {
   std::string public_key;                        ///< PEM of the Ed25519 key that bundles are signed with.
   std::chrono::seconds every{900};
   std::chrono::seconds trial{300};  ///< In which the gateway has to be well with it, or goes back.
-  std::string diagnostics_url;      ///< Where they go when the server asks for them; empty: nowhere.
+  bool operator==(const BundleConfig&) const = default;
+  std::string diagnostics_url;  ///< Where they go when the server asks for them; empty: nowhere.
 };
 
 /// Reads the [bundle] table. Errors: throws config::ConfigError.

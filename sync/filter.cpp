@@ -48,7 +48,8 @@ bool Filter::wants_device(const std::string& id) const {
   return (config_.devices.empty() || matches(config_.devices, id)) && !matches(config_.not_devices, id);
 }
 
-bool Filter::wants_field(const std::string& field) const {
+bool Filter::wants_field(const std::string& name) const {
+  const auto field = config_.by_series ? name.substr(0, name.rfind('_')) : name;
   return (config_.fields.empty() || matches(config_.fields, field)) && !matches(config_.not_fields, field);
 }
 

@@ -16,6 +16,7 @@ struct FilterConfig {
   std::vector<std::string> devices, fields;          ///< Patterns with * and ?; none: all.
   std::vector<std::string> not_devices, not_fields;  ///< Of those.
   Quality without = Quality::good;                   ///< Values that carry any of these flags stay here.
+  bool by_series = false;                            ///< Names of fields have the statistic's behind: `power_max`.
   std::chrono::microseconds every{0};                ///< One reading a device in each stretch of this; 0: all.
 
   bool is_everything() const;

@@ -113,7 +113,10 @@ std::string parse_url(const config::Table& table, const char* key, std::optional
   if (fallback && url == *fallback) return url;
   if (!url.starts_with("http://") && !url.starts_with("https://")) table.fail(key, "expected http://… or https://…");
   while (url.ends_with('/')) url.pop_back();
-  if (url.find("://") + 3 >= url.size()) table.fail(key, "expected a host behind the ://");
+  const auto host = url.find("://") + 3;
+  if (host >= url.size()) table.fail(key, "expected a host behind the ://");
+  if (url.substr(host, url.find('/', host) - host).find('@') != std::string::npos)
+    table.fail(key, "shows a password to whoever sees the status: username and password have keys of their own");
   return url;
 }
 

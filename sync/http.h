@@ -28,6 +28,7 @@ struct HttpConfig {
   std::string proxy;                ///< Empty: none, whatever the environment says.
   enum class Compression { none, gzip, zstd } compression = Compression::gzip;
   std::chrono::milliseconds timeout{10'000};
+  bool operator==(const HttpConfig&) const = default;
 };
 
 /// The URL under a key, without a / at its end; `fallback` where there is none. Errors: throws config::ConfigError.

@@ -131,20 +131,21 @@ class IntervalSource final : public Source {
   Result<void> add_neighbours(const std::string& device_id, Intervals& starts) {
     const auto all = reader_->series_of(device_id);
     if (!all) return std::unexpected(all.error());
-    const auto counter = std::ranges::find_if(*all, [](const storage::SeriesInfo& one) {
+    const auto runs = runs_of(starts);
+    for (const auto& one : *all) {
       const auto measurand = find_measurand(one.measurand);
-      return measurand && measurand->counter;
-    });
-    if (counter == all->end()) return {};
-    const Series series{device_id, counter->field};
-    for (const auto& run : runs_of(starts)) {
-      const auto before = nearest(series, run.from, true);
-      const auto behind = nearest(series, run.to, false);
-      if (!before || !behind) return std::unexpected((before ? behind : before).error());
-      if (*before)
-        for (auto at = **before; at < run.from; at = interval_of(at).to) starts.emplace(at, starts.at(run.from));
-      if (*behind)
-        for (auto at = run.to; at <= **behind; at = interval_of(at).to) starts.emplace(at, starts.at(run.from));
+      if (!measurand || !measurand->counter) continue;
+      const Series series{device_id, one.field};
+      for (const auto& run : runs) {
+        const auto before = nearest(series, run.from, true);
+        const auto behind = nearest(series, run.to, false);
+        if (!before || !behind) return std::unexpected((before ? behind : before).error());
+        const auto received = starts.at(run.from);
+        if (*before)
+          for (auto at = **before; at < run.from; at = interval_of(at).to) starts.emplace(at, received);
+        if (*behind)
+          for (auto at = run.to; at <= **behind; at = interval_of(at).to) starts.emplace(at, received);
+      }
     }
     return {};
   }

@@ -45,8 +45,9 @@ Job::Job(JobRequest request, const SinkConfig& config, std::unique_ptr<Source> s
          Ledger& ledger, const Clock& clock, std::shared_ptr<Budget> budget)
     : config_(config),
       source_(std::move(source)),
-      delivery_(config, std::move(sink), ledger, clock, std::move(budget)),
+      delivery_(config, std::move(sink), ledger, clock, budget),
       clock_(clock),
+      budget_(std::move(budget)),
       status_{.request = request, .began = clock.now(), .done_until = request.range.from} {}
 
 JobStatus Job::status() const {
@@ -83,10 +84,22 @@ void Job::pause(std::chrono::milliseconds time, const std::stop_token& stop) con
   woken.wait_for(lock, stop, time, [] { return false; });
 }
 
+/// Until the next day, on a metered link.
+void Job::wait_for_budget(const std::stop_token& stop) {
+  while (budget_ && !stop.stop_requested() && budget_->is_spent(source_->calendar().date_of(clock_.now()))) {
+    {
+      const std::scoped_lock lock(mutex_);
+      status_.last_error = "waits for the next day: the budget is spent";
+    }
+    pause(1s, stop);
+  }
+}
+
 /// What `work` returns, however long upstream is away. Errors: throws GivenUp for what no patience helps.
 template <class Work>
 auto Job::until_it_works(const std::stop_token& stop, Work work) {
   for (auto wait = kFirstPause;; wait = std::min(wait * 2, config_.max_pause)) {
+    wait_for_budget(stop);
     if (stop.stop_requested()) throw GivenUp{"broken off"};
     auto done = work();
     delivery_.count_traffic(source_->calendar());
@@ -201,14 +214,17 @@ void Job::send_again(const std::string& device, TimeRange range, const std::stop
       send_again(device, {hour, std::min<Timestamp>(hour + 1h, range.to)}, stop);
     return;
   }
+  const bool whole = delivery_.sink().takes_whole_hours();
+  // The hour that is running is written again by whoever writes what comes.
+  if (whole && range.to > hour_of(clock_.now())) return;
   while (range.from < range.to) {
     std::size_t count = 0;
     auto end = range.to;
-    bool again = false;
+    bool is_again = false;
     until_it_works(stop, [&]() -> Taken {
       // After a failure fewer are read: the link may not carry as many in time.
-      if (std::exchange(again, true)) delivery_.forget_packed();
-      const auto most = delivery_.sink().takes_whole_hours() ? SIZE_MAX : delivery_.most();
+      if (std::exchange(is_again, true)) delivery_.forget_packed();
+      const auto most = whole ? SIZE_MAX : delivery_.most();
       auto batch = source_->batch_of(device, range, most);
       if (!batch) return std::unexpected(batch.error());
       count = batch->size();
@@ -220,7 +236,13 @@ void Job::send_again(const std::string& device, TimeRange range, const std::stop
       return delivery_.send(*parcel, stop);
     });
     if (count == 0) return;
-    range.from = end;
+    if (!whole) {
+      range.from = end;
+    } else {
+      // What has come while it was written is in it by the next time.
+      const auto again = until_it_works(stop, [&] { return source_->batch_of(device, range, SIZE_MAX); });
+      if (again->size() == count) return;
+    }
     if (config_.backfill_rate > 0) pause(std::chrono::milliseconds{1000 * count / config_.backfill_rate}, stop);
   }
 }

@@ -65,6 +65,7 @@ class Job {
   void compare(Timestamp hour, const std::map<std::string, std::uint64_t>& here, const Census& there,
                const std::stop_token& stop);
   void send_again(const std::string& device, TimeRange range, const std::stop_token& stop);
+  void wait_for_budget(const std::stop_token& stop);
   template <class Work>
   auto until_it_works(const std::stop_token& stop, Work work);
   void pause(std::chrono::milliseconds time, const std::stop_token& stop) const;
@@ -73,6 +74,7 @@ class Job {
   const std::unique_ptr<Source> source_;
   Delivery delivery_;
   const Clock& clock_;
+  const std::shared_ptr<Budget> budget_;
   mutable std::mutex mutex_;
   JobStatus status_;  ///< Guarded by mutex_.
 };

@@ -138,8 +138,13 @@ class PostgresSink final : public Sink {
       const auto is_there = connection_.ask(fmt::format("SELECT to_regnamespace({}) IS NOT NULL", literal(schema_)));
       if (!is_there) return std::unexpected(is_there.error());
       const auto schema = *is_there == "t" ? "" : fmt::format("CREATE SCHEMA IF NOT EXISTS {};", schema_);
-      if (auto made = connection_.execute(tables(schema)); !made) return made;
-      if (auto hyper = make_hypertables(); !hyper) return hyper;
+      // Who did not make the tables may not change them, and where nothing is missing nobody has to.
+      const auto is_complete = connection_.ask(are_complete_sql(schema_));
+      if (!is_complete) return std::unexpected(is_complete.error());
+      if (*is_complete != "t") {
+        if (auto made = connection_.execute(tables(schema)); !made) return made;
+        if (auto hyper = make_hypertables(); !hyper) return hyper;
+      }
     }
     if (is_record()) {
       std::string columns;

@@ -115,6 +115,18 @@ std::string tables_sql(const std::string& schema) {
                    schema);
 }
 
+std::string are_complete_sql(const std::string& schema) {
+  std::string sql = "SELECT true";
+  for (const auto* table : {"telemetry", "telemetry_hours", "telemetry_days", "alerts", "analytics_jobs",
+                            "dead_letters", "energy_readings", "buildings", "daily_summaries"})
+    sql += fmt::format(" AND to_regclass('{}.{}') IS NOT NULL", schema, table);
+  // The last of what readings of an earlier version had not made.
+  return sql + fmt::format(
+                   " AND EXISTS (SELECT 1 FROM pg_attribute WHERE attrelid = to_regclass('{}.devices') AND attname = "
+                   "'sensor_id' AND NOT attisdropped)",
+                   schema);
+}
+
 std::span<const std::pair<std::string_view, std::string_view>> hypertables() { return kHypertables; }
 
 }  // namespace wattd::sync

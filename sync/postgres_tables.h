@@ -27,6 +27,8 @@ const PostgresTable& table_of(Stream stream);
 
 /// SQL that makes what the streams need in a schema, whatever of it is there already.
 std::string tables_sql(const std::string& schema);
+/// SQL that says t where nothing of that is missing.
+std::string are_complete_sql(const std::string& schema);
 /// The tables that TimescaleDB is to partition, each with its column of time.
 std::span<const std::pair<std::string_view, std::string_view>> hypertables();
 

@@ -29,12 +29,8 @@ std::string element(const std::string& xml, std::string_view name) {
   return to == std::string::npos ? std::string() : xml.substr(from + open.size(), to - from - open.size());
 }
 
-/// A name as a level of a key, which has none with a / in it.
-std::string level_of(std::string_view name) {
-  std::string level(name);
-  std::ranges::replace(level, '/', '_');
-  return level;
-}
+/// A name as a level of a key, which has none with a / in it: no two names are one level.
+std::string level_of(std::string_view name) { return filled(filled(std::string(name), "%", "%25"), "/", "%2F"); }
 
 /// The readings of a device in an hour, as columns. A value that is no number, truth or text like the others in its
 /// column is a text.
@@ -198,6 +194,7 @@ class S3Sink final : public Sink {
 
 S3Config parse_s3(const config::Table& table) {
   S3Config s3{.http = parse_http(table)};
+  if (table.has("compression")) table.fail("compression", "has no use here: Parquet files are packed with Snappy");
   s3.http.compression = HttpConfig::Compression::none;  // Snappy does that within the file
   s3.http.username = table.text("access_key");
   s3.http.password = table.secret("secret_key");

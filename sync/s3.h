@@ -12,7 +12,7 @@ namespace wattd::sync {
 /// A bucket of S3, or of what speaks its protocol: a Parquet file for each hour of a device. docs/formats/parquet.md.
 struct S3Config {
   HttpConfig http;  ///< With the bucket in the URL's host or path; username and password are the keys.
-  std::string key = "datasets/{device}/{date}/{hour}.parquet";
+  std::string key = "datasets/{gateway}/{device}/{date}/{hour}.parquet";
   std::size_t part_bytes = 8 << 20;        ///< What is larger goes in parts of so many.
   std::chrono::seconds export_every{900};  ///< What has come meanwhile goes together.
 };

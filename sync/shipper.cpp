@@ -37,6 +37,7 @@ Shipper::Shipper(const SinkConfig& config, storage::Cursor cursor, std::unique_p
       paused_(cursor.paused),
       budget_(std::move(budget)) {
   if (budget_) budget_->recall({cursor.spent_on, cursor.spent_bytes});
+  if (budget_ && config_.stream == Stream::readings) budget_->readings_reach(cursor.settled);
   // What was sent but not settled before the restart is sent again.
   auto settled = cursor.settled;
   for (const auto& [from, to] : cursor.done) {
@@ -53,7 +54,8 @@ Shipper::Shipper(const SinkConfig& config, storage::Cursor cursor, std::unique_p
              .stream = config_.stream,
              .cursor = this->cursor(),
              .paused = paused_,
-             .budget = config_.budget};
+             .budget = config_.budget,
+             .rests = config_.start_delay > 0s};
 }
 
 void Shipper::wake() {
@@ -106,6 +108,10 @@ bool Shipper::is_at_rest() {
   }
   // A pause holds over a restart.
   if (std::exchange(was_paused_, paused_.load()) != was_paused_) save();
+  {
+    const std::scoped_lock lock(mutex_);
+    status_.rests = was_paused_ || rests || (config_.over_budget_alone && !stands_in_);
+  }
   if (config_.over_budget_alone && !stands_in_) return true;
   if (!was_paused_ && !rests) return false;
   if (!live_.waiting_since) {
@@ -137,6 +143,7 @@ void Shipper::run(const std::stop_token& stop) {
     const bool failing = failures_in_row_ > 0;
     woken_.wait_until(lock, next, [&] { return stop.stop_requested() || (has_new_ && !failing); });
   }
+  if (budget_) save();  // what was spent, at least
 }
 
 Instant Shipper::step(Instant now) {
@@ -176,7 +183,12 @@ std::expected<bool, NotTaken> Shipper::send_next(Lane& lane, Instant now) {
     lane.waiting_since.reset();
     return false;
   }
-  if (!batch.parts.empty()) lane.waiting_since = batch.parts.front().received(0);
+  if (!batch.parts.empty()) {
+    lane.waiting_since = batch.parts.front().received(0);
+    // An answer may be long in coming.
+    const std::scoped_lock lock(mutex_);
+    status_.waiting_since = waiting_since();
+  }
   if (&lane == &live_ && fall_behind(batch)) {
     delivery_.forget_packed();
     return true;
@@ -247,7 +259,8 @@ Result<Shipper::Ready> Shipper::next_of(const Lane& lane) {
   }
   // What is made ready of late readings waits while live ones go before it.
   const auto is_live = [](const Wanted& one) { return one.end == UINT64_MAX; };
-  if (ahead_ && is_live(ahead_->wanted) == is_live(wanted)) {
+  // A record or an interval is sent as it is now, not as it was when another lane went before it.
+  if (ahead_ && (config_.stream != Stream::readings || is_live(ahead_->wanted) == is_live(wanted))) {
     ahead_.reset();
     delivery_.forget_packed();
   }
@@ -281,6 +294,7 @@ bool Shipper::can_settle(Instant until) const {
 /// Nothing is sent until then. What was answered for long ago settles once the store was heard after that time and is
 /// still the same: it may have been killed while nothing was sent, so now it is asked.
 Instant Shipper::idle(Instant now, Instant until) {
+  delivery_.sink().tend(stop_);
   if (!can_settle(now) || can_settle(heard_at_)) return until;
   if (const auto there = delivery_.sink().confirm(stop_); !there)
     return after_failure(there.error(), clock_.monotonic());
@@ -324,6 +338,7 @@ void Shipper::begin_again() {
 
 Instant Shipper::after_failure(const NotTaken& problem, Instant now) {
   begin_again();
+  if (budget_ && now - saved_at_ >= kSave) save();
   breaks_ = delivery_.sink().breaks();
   breaks_in_row_ = 0;
   const auto longest = std::chrono::duration_cast<std::chrono::milliseconds>(config_.max_pause);

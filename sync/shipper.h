@@ -36,6 +36,7 @@ struct ShipperStatus {
   std::int64_t budget = 0;   ///< Bytes on a day; 0: any.
   Budget::Spent spent = {};  ///< Of it, by all streams of the sink.
   bool waits_for_budget = false;
+  bool rests = false;      ///< Paused, outside of its hours, beyond its budget, or not begun yet.
   std::string last_error;  ///< Empty while it works.
   std::optional<Timestamp> last_success;
   std::uint64_t backfill_segments = 0;     ///< That are sent beside live ones, for they are late.

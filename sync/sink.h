@@ -67,6 +67,8 @@ class Sink {
   /// Looks whether the store is there still, by the connection over which it answered last: what it has answered for
   /// settles only then. Nothing to look at for one that has answered once it was on a disk.
   virtual Taken confirm(const std::stop_token&) { return {}; }
+  /// Is called about once a second while nothing is sent. Threads: as deliver().
+  virtual void tend(const std::stop_token&) {}
   /// Bytes that it has sent and received so far: without those that TLS, TCP and IP add.
   virtual std::uint64_t traffic() const { return 0; }
   /// Whether it can be reached and would take readings, without sending any. Shape: one line for people.

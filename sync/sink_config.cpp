@@ -38,7 +38,12 @@ SinkConfig for_stream(SinkConfig config, Stream stream) {
   config.stream = stream;
   if (stream == Stream::readings) return config;
   config.id += fmt::format("/{}", to_string(stream));
-  config.filter.every = {};  // of readings alone
+  auto& filter = config.filter;
+  filter.every = {};  // of readings alone
+  filter.by_series = stream == Stream::hours || stream == Stream::days;
+  // Records are whole; what is of no device is for everybody.
+  if (!filter.by_series) filter.fields.clear(), filter.not_fields.clear(), filter.without = Quality::good;
+  if (stream == Stream::summaries || stream == Stream::dead_letters) filter.devices.clear(), filter.not_devices.clear();
   return config;
 }
 
@@ -91,6 +96,8 @@ SinkConfig parse_sink(const config::Table& table) {
   sink.streams = parse_streams(table);
   sink.budget = table.bytes("budget", 10'000, INT64_C(1) << 50, 0);
   sink.sends_hours_over_budget = table.choice<bool>("over_budget", {{"wait", false}, {"hours", true}}, false);
+  if (sink.sends_hours_over_budget && std::ranges::find(sink.streams, Stream::readings) == sink.streams.end())
+    table.fail("over_budget", "says what goes instead of readings, which streams does not name");
   if (sink.budget == 0 && table.has("over_budget")) table.fail("over_budget", "says something with a budget alone");
   if (sink.budget > 0 && std::holds_alternative<FileConfig>(sink.store))
     table.fail("budget", "files are on no metered link; max_size bounds them");

@@ -46,8 +46,8 @@ class SparkplugSink final : public Sink {
               {topic("NCMD"), [this](std::string_view payload) { obey(payload); }}) {}
 
   ~SparkplugSink() override {
-    // A connection that is closed in order leaves no will.
-    line_.say(death(session_));
+    // A connection that is closed in order leaves no will. Who was never born does not die.
+    if (born_in_ != 0) line_.say(death(session_));
   }
 
   std::string pack(std::span<const Outgoing>) const override { return {}; }
@@ -57,9 +57,7 @@ class SparkplugSink final : public Sink {
     if (auto there = line_.confirm(); !there) return there;
     const auto connection = line_.connections();
     std::vector<Text> messages;
-    const bool reborn = wants_rebirth_.exchange(false);
-    if (reborn || connection != born_in_) bear_node(messages);
-    born_in_ = connection;
+    bear_if_due(connection, messages);
     for (const auto& outgoing : batch) {
       const auto reading = outgoing.reading();
       if (needs_birth(reading)) bear(reading, messages);
@@ -70,6 +68,14 @@ class SparkplugSink final : public Sink {
     if (taken && line_.connections() != connection) taken = fail(ErrorKind::retry, target() + ": connected anew");
     if (!taken) born_in_ = 0;
     return taken;
+  }
+
+  /// A host that has asked for births does not wait until somebody says something.
+  void tend(const std::stop_token& stop) override {
+    if (!wants_rebirth_ || born_in_ == 0 || !line_.confirm()) return;
+    std::vector<Text> messages;
+    bear_if_due(line_.connections(), messages);
+    if (!line_.publish(messages, stop)) born_in_ = 0;
   }
 
   std::string target() const override { return line_.target(); }
@@ -105,13 +111,18 @@ class SparkplugSink final : public Sink {
 
   std::uint64_t next_seq() { return std::exchange(seq_, (seq_ + 1) % 256); }
 
-  void bear_node(std::vector<Text>& messages) {
-    devices_.clear();
+  void bear_if_due(std::uint64_t connection, std::vector<Text>& messages) {
+    const bool is_asked = wants_rebirth_.exchange(false);
+    if (is_asked || connection != born_in_) bear_all(messages);
+    born_in_ = connection;
+  }
+
+  /// The node, and every device that has said something.
+  void bear_all(std::vector<Text>& messages) {
     seq_ = 0;
-    last_alias_ = 0;
     pb::Payload payload;
-    const auto now = milliseconds(std::chrono::floor<std::chrono::microseconds>(std::chrono::system_clock::now()));
-    payload.set_timestamp(now);
+    const auto now = std::chrono::floor<std::chrono::microseconds>(std::chrono::system_clock::now());
+    payload.set_timestamp(milliseconds(now));
     payload.set_seq(next_seq());
     add_session(payload, session_);
     auto* const rebirth = payload.add_metrics();
@@ -119,6 +130,7 @@ class SparkplugSink final : public Sink {
     rebirth->set_datatype(boolean);
     rebirth->set_boolean_value(false);
     messages.push_back({topic("NBIRTH"), payload.SerializeAsString()});
+    for (const auto& [device, metrics] : devices_) messages.push_back(birth_of(device, now));
   }
 
   bool needs_birth(const Reading& reading) const {
@@ -129,7 +141,6 @@ class SparkplugSink final : public Sink {
            });
   }
 
-  /// Names every field of the device that is known; the values follow as data, with their own stamps.
   void bear(const Reading& reading, std::vector<Text>& messages) {
     auto& metrics = devices_[reading.device_id];
     for (const auto& field : reading.fields) {
@@ -137,19 +148,23 @@ class SparkplugSink final : public Sink {
       if (metric.alias == 0) metric.alias = ++last_alias_;
       metric.type = type_of(field.value);
     }
+    messages.push_back(birth_of(reading.device_id, reading.at));
+  }
+
+  /// Names every field of the device that is known; the values follow as data, with their own stamps.
+  Text birth_of(const std::string& device, Timestamp at) {
     pb::Payload payload;
-    const auto stamp = milliseconds(reading.at);
-    payload.set_timestamp(stamp);
+    payload.set_timestamp(milliseconds(at));
     payload.set_seq(next_seq());
-    for (const auto& [name, metric] : metrics) {
+    for (const auto& [name, metric] : devices_[device]) {
       auto* const added = payload.add_metrics();
       added->set_name(name);
       added->set_alias(metric.alias);
-      added->set_timestamp(stamp);
+      added->set_timestamp(milliseconds(at));
       added->set_datatype(metric.type);
       added->set_is_null(true);
     }
-    messages.push_back({topic("DBIRTH", reading.device_id), payload.SerializeAsString()});
+    return {topic("DBIRTH", device), payload.SerializeAsString()};
   }
 
   std::string data_of(const Reading& reading) {

@@ -38,7 +38,7 @@ class WholeHourSource final : public Source {
     }
     for (std::size_t rows = 0; done < plan_.hours.size() && rows < kRowsAtOnce; ++done) {
       const auto& [device, start] = plan_.hours[done];
-      auto hour = reader_->batch_of(device, hour_of(start), SIZE_MAX);
+      auto hour = batch_of(device, hour_of(start), SIZE_MAX);
       if (!hour) return std::unexpected(hour.error());
       rows += hour->size();
       std::ranges::move(hour->parts, std::back_inserter(batch.parts));
@@ -56,6 +56,10 @@ class WholeHourSource final : public Source {
   }
   Result<std::vector<std::string>> devices() override { return reader_->devices(); }
   Result<Batch> batch_of(const std::string& device_id, TimeRange range, std::size_t) override {
+    const auto kept = reader_->raw_floor();
+    if (!kept) return std::unexpected(kept.error());
+    // Of an hour that retention has begun to delete the store's file has more than there is here.
+    if (range.from < *kept) return Batch();
     return reader_->batch_of(device_id, range, SIZE_MAX);
   }
 

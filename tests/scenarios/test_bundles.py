@@ -1,6 +1,7 @@
 """Configuration comes from upstream: signed, checked whole, taken over at once, and taken back where the gateway is not well with it."""
 import http.server
 import json
+import socket
 import subprocess
 import threading
 import time
@@ -150,10 +151,14 @@ def test_what_is_wrong_with_a_bundle_is_told_and_it_is_not_taken(plant, broker, 
     refused(fleet.seal(3, good, "--expires", "2026-01-01T00:00:00Z"), 3, "expired")
     refused(fleet.seal(4, {"conf.d/10.toml": '[[devices]]\nid = "D1"\ncolour = "red"\n'}), 4, "4/conf.d/10.toml:")
     refused(fleet.seal(5, {"conf.d/10.toml": '[bundle]\nurl = "http://elsewhere"\n'}), 5, "never in a bundle")
-    refused(fleet.seal(6, {"conf.d/10.toml": '[[sinks]]\nid = "up"\nurl = "nowhere"\n'}), 6, "expected http")
-    gateway.ctl("doctor", check=False)
-    fleet.bundle = fleet.seal(7, good, "--gateway", gateway.status()["gateway_id"], "--expires", "2099-01-01T00:00:00Z")
-    wait_until(lambda: bundle_of(gateway)["applied"] == 7 and list(names(gateway)) == ["D1"], 20, what="a good one is taken after all")
+    refused(fleet.seal(6, {"conf.d/10.toml": '[api]\naddress = "192.0.2.1"\n'}), 6, "api is a table; stands in the gateway's own files alone")
+    refused(fleet.seal(7, {"conf.d/10.toml": '[[sinks]]\nid = "up"\nurl = "nowhere"\n'}), 7, "expected http")
+    asks = fleet.asks
+    fleet.bundle = fleet.seal(4, good)
+    wait_until(lambda: fleet.asks > asks + 2, what="an older one was fetched")
+    assert bundle_of(gateway)["applied"] == 0, "its number is behind"
+    fleet.bundle = fleet.seal(8, good, "--gateway", gateway.status()["gateway_id"], "--expires", "2099-01-01T00:00:00Z")
+    wait_until(lambda: bundle_of(gateway)["applied"] == 8 and list(names(gateway)) == ["D1"], 20, what="a good one is taken after all")
 
 
 def test_a_gateway_that_is_not_well_goes_back(plant, broker, fleet):
@@ -183,6 +188,25 @@ def test_a_gateway_that_is_not_well_goes_back(plant, broker, fleet):
     gateway.write_config(mqtt_config(broker))
     gateway.start()
     assert bundle_of(gateway) is None
+
+
+def test_a_sink_that_never_answers_fails_the_trial_and_a_full_disk_ends_nothing(plant, broker, fleet):
+    gateway = Gateway(plant, fleet.config(trial="6s") + mqtt_config(broker))
+    gateway.wait_connected()
+    publish(broker.port, [("devices/D1/telemetry", '{"device_id": "D1", "power": 1}')])
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen()
+        fleet.bundle = fleet.seal(1, {"conf.d/10.toml": f'[[sinks]]\nid = "deaf"\nurl = "http://127.0.0.1:{deaf.getsockname()[1]}"\ntimeout = "30s"\n'})
+        wait_until(lambda: bundle_of(gateway)["refused"] == 1, 30, what="it is taken back")
+    assert "sink deaf" in bundle_of(gateway)["why"]
+    # In the way of the state's next version.
+    (gateway.directory / "data" / "bundle" / "state.new").mkdir()
+    fleet.bundle = fleet.seal(2, {"conf.d/10.toml": '[[devices]]\nid = "D2"\n'})
+    wait_until(lambda: "cannot be written" in (bundle_of(gateway)["last_error"] or ""), 10, what="it is told")
+    (gateway.directory / "data" / "bundle" / "state.new").rmdir()
+    fleet.bundle = fleet.seal(3, {"conf.d/10.toml": '[[devices]]\nid = "D3"\n'})
+    wait_until(lambda: bundle_of(gateway)["applied"] == 3 and not bundle_of(gateway)["trial"], 20, what="the next is in use")
 
 
 def test_a_bundle_that_cuts_the_gateway_off_is_taken_back(plant, broker, fleet):

@@ -4,7 +4,7 @@ import time
 
 import parquet
 from object_store import ACCESS, SECRET, ObjectStore
-from plant import Gateway, mqtt_config, wait_until
+from plant import BUILD, Gateway, mqtt_config, wait_until
 from test_way_of_a_reading import publish
 
 
@@ -50,6 +50,32 @@ def test_a_large_hour_goes_in_parts_and_every_value_is_what_it_was(plant, broker
         # What is sent again is the same file.
         assert gateway.ctl_json("sync", "backfill", "up", "--from", "8h")["sent_readings"] == len(sent)
         assert store.keys() == [name] and parquet.read(store.get(name))[0] == rows
+    finally:
+        store.close()
+
+
+def test_sending_again_while_readings_come_leaves_whole_hours(plant, broker):
+    store = ObjectStore(plant)
+    try:
+        gateway = Gateway(plant, mqtt_config(broker, 1000) + sink(store))
+        gateway.wait_connected()
+        hour = (int(time.time()) // 3600 - 2) * 3600
+        def reading(at: float) -> tuple:
+            return "devices/D1/telemetry", json.dumps({"timestamp": at, "power": at % 1000})
+        publish(broker.port, [reading(hour + number) for number in range(1000)])
+        gateway.wait_committed(1000)
+        job = gateway.plant.run("backfill", [BUILD / "wattctl", "--socket", gateway.socket, "sync", "backfill", "up", "--from", "5h"])
+        said = 1000
+        while job.alive():
+            publish(broker.port, [reading(hour + said), reading(time.time())])
+            said += 1
+        assert "readings sent" in job.text()
+        gateway.wait_committed(1000 + 2 * (said - 1000))
+
+        def whole() -> bool:
+            rows = [len(parquet.read(store.get(key))[0]) for key in store.keys()]
+            return len(rows) >= 2 and max(rows) == said and sum(rows) == said + (said - 1000)
+        wait_until(whole, 30, every=.5, what="every hour is whole")
     finally:
         store.close()
 

@@ -15,7 +15,7 @@ import pytest
 from certificates import make_certificates
 from plant import Gateway, free_port, mqtt_config, wait_until
 from test_sync import compare, speaker  # noqa: F401
-from upstream import HttpReceiver
+from upstream import HttpReceiver, SparkplugHost
 
 
 @pytest.fixture
@@ -184,3 +184,25 @@ def test_a_metered_link_keeps_its_budget_and_sends_hours_instead(plant, broker, 
     time.sleep(2)
     assert spent <= gateway.status()["sinks"][0]["budget"]["spent_bytes"] < 60_000, "a restart gives no new budget"
     assert len({(device, at) for (device, _), values in receiver.rows().items() for at in values}) < 400
+
+
+def test_a_host_of_sparkplug_gets_all_births_again_and_no_second_node(plant, broker, speaker):
+    host = SparkplugHost(plant)
+    gateway = Gateway(plant, mqtt_config(broker, 1000) + f'[[sinks]]\nid = "up"\nsettle = "1s"\n{host.sink(host.port)}')
+    gateway.wait_connected()
+    speaker.say(70)
+    compare(gateway, host, speaker)
+    devices = {device for device, _, _ in host.aliases.values()}
+    assert len(devices) == 7
+    host.aliases = {}
+    host.ask_for_births()
+    # Nobody says anything meanwhile.
+    wait_until(lambda: {device for device, _, _ in host.aliases.values()} == devices, 10, what="all are born again")
+    refused = gateway.ctl("sync", "backfill", "up", "--from", "30h", check=False)
+    assert refused.returncode != 0 and "second edge node" in refused.stderr
+    aliases, deaths = dict(host.aliases), host.deaths
+    assert gateway.ctl("sync", "test", "up").returncode == 0
+    speaker.say(70)
+    compare(gateway, host, speaker)
+    assert host.aliases == aliases and host.deaths == deaths
+    host.close()

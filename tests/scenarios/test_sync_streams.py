@@ -135,6 +135,21 @@ def test_the_tables_of_the_plants_platform_are_filled(plant, broker, store):
     assert refused.returncode != 0 and "gets no readings" in refused.stderr
 
 
+@pytest.mark.parametrize("store", ["postgresql"], indirect=True)
+def test_a_gateway_that_did_not_make_the_tables_writes_to_them(plant, broker, store):
+    first = Gateway(plant, mqtt_config(broker, 1000) + sink(store, store.port, STREAMS))
+    first.wait_connected()
+    publish(broker.port, [message("MAIN", END, power_total=1.5)])
+    wait_until(lambda: len(store.rows()) == 1, 20, every=.3, what="the first has made the tables")
+    first.stop()
+    store.run("CREATE ROLE guest LOGIN; GRANT USAGE ON SCHEMA wattd TO guest; GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA wattd TO guest")
+    second = Gateway(plant, mqtt_config(broker, 1000) + sink(store, store.port, STREAMS).replace("//wattd@", "//guest@"), name="second")
+    second.wait_connected()
+    publish(broker.port, [message("OTHER", END, power_total=2.5)])
+    wait_until(lambda: ("OTHER", "power_total") in store.rows(), 20, every=.3, what="the second writes, too")
+    assert not second.status()["sinks"][0]["last_error"]
+
+
 def test_a_stream_that_the_store_cannot_hold_is_refused(tmp_path):
     for store, stream, words in (('kind = "wattd"\nurl = "http://127.0.0.1:1"\ntoken = "0123456789abcdef0123456789abcdef"', "hours", "made anew"),
                                  ('kind = "remote_write"\nurl = "http://127.0.0.1:1"', "alerts", "no form in remote write"),

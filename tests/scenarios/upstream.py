@@ -198,14 +198,16 @@ class Postgres(Store):
         wait_until(lambda: not can_connect(self.port), 20, what="its children are gone")
         time.sleep(.5)
 
+    def run(self, sql: str):
+        subprocess.run(["psql", "-h", "127.0.0.1", "-p", str(self.port), "-U", "wattd", "-d", "postgres", "-c", sql], check=True, capture_output=True)
+
     def ask(self, query: str) -> list:
         done = subprocess.run(["psql", "-h", "127.0.0.1", "-p", str(self.port), "-U", "wattd", "-d", "postgres", "-Atc", f"SELECT to_json(t) FROM ({query}) t"],
                               check=True, capture_output=True, text=True)
         return [json.loads(line) for line in done.stdout.splitlines()]
 
     def forget(self, device: str):
-        subprocess.run(["psql", "-h", "127.0.0.1", "-p", str(self.port), "-U", "wattd", "-d", "postgres", "-c", f"DELETE FROM wattd.telemetry WHERE device_id = '{device}'"],
-                       check=True, capture_output=True)
+        self.run(f"DELETE FROM wattd.telemetry WHERE device_id = '{device}'")
 
     def sink(self, port: int) -> str:
         return f'kind = "postgres"\nurl = "postgresql://wattd@127.0.0.1:{port}/postgres"\ntimeout = "2s"\n'
@@ -370,10 +372,13 @@ class SparkplugHost(Mqtt):
     precision = 1000
 
     def __init__(self, plant):
-        self.seq, self.aliases, self.session, self.rebirths, self.historical = None, {}, None, 0, set()
+        self.seq, self.aliases, self.session, self.deaths, self.historical = None, {}, None, 0, set()
         super().__init__(plant)
 
     filter = "spBv1.0/plant/#"
+
+    def ask_for_births(self):
+        self.client.publish("spBv1.0/plant/NCMD/line1", sparkplug.payload([sparkplug.metric("Node Control/Rebirth", sparkplug.BOOLEAN, True)], None, 0), 1)
 
     def on_message(self, client, _, message):
         _, group, kind, node, *device = message.topic.split("/")
@@ -383,6 +388,7 @@ class SparkplugHost(Mqtt):
         payload = sparkplug.decoded(message.payload)
         if kind == "NDEATH":
             assert [m["name"] for m in payload["metrics"]] == ["bdSeq"] and payload["seq"] is None
+            self.deaths += 1
             return
         if kind == "NBIRTH":
             names = {m["name"]: m["value"] for m in payload["metrics"]}
@@ -391,8 +397,7 @@ class SparkplugHost(Mqtt):
             return
         if self.seq is None or payload["seq"] != (self.seq + 1) % 256:
             self.seq = None
-            self.rebirths += 1
-            client.publish(f"spBv1.0/plant/NCMD/{node}", sparkplug.payload([sparkplug.metric("Node Control/Rebirth", sparkplug.BOOLEAN, True)], None, 0), 1)
+            self.ask_for_births()
             return
         self.seq = payload["seq"]
         if kind == "DBIRTH":
@@ -500,7 +505,7 @@ class Bucket(Store):
     def rows(self) -> dict:
         found: dict = {}
         for key in self.store.keys():
-            _, device, day, hour = key.split("/")
+            _, _, device, day, hour = key.split("/")
             for row in parquet.read(self.store.get(key))[0]:
                 at = row.pop("timestamp")
                 assert row["device_id"] == device and time.strftime("%Y%m%d/%H.parquet", time.gmtime(at // 1_000_000)) == f"{day}/{hour}"

@@ -66,6 +66,18 @@ TEST_F(BudgetTest, a_restart_on_the_same_day_gives_no_new_budget) {
   EXPECT_EQ(ledger.saved.spent_bytes, 1250);
 }
 
+TEST_F(BudgetTest, what_failing_requests_cost_is_remembered) {
+  auto readings = make(config);
+  readings.source->count = 10;
+  readings.sink->down = true;
+  for (int i = 0; i < 3; ++i) {
+    readings.shipper->step(clock.monotonic());
+    clock.advance(11s);
+  }
+  EXPECT_GE(ledger.saved.spent_bytes, 600);
+  EXPECT_EQ(ledger.saved.settled, 0u);
+}
+
 TEST_F(BudgetTest, hours_stand_in_from_where_readings_have_settled) {
   auto over = config;
   over.sends_hours_over_budget = true;

@@ -1,5 +1,7 @@
 #include "sync/filter.h"
 
+#include "sync/sink_config.h"
+
 #include <gtest/gtest.h>
 
 #include "sync/shipper.h"
@@ -155,6 +157,25 @@ TEST(Schedule, sends_within_its_hours_alone) {
   clock.advance(61min);
   for (int i = 0; i < 5; ++i) shipper.step(clock.monotonic());
   EXPECT_EQ(sink->taken.size(), 3u);
+}
+
+TEST(FilterOfStreams, names_series_of_rollups_and_lets_records_be_whole) {
+  SinkConfig config{.id = "up"};
+  config.filter = {.devices = {"hall-*"}, .fields = {"power"}};
+  const auto goes = [&](Stream stream, const std::string& device, std::vector<std::string> fields) {
+    Filter filter(for_stream(config, stream).filter);
+    Reading reading{.device_id = device, .fields = {}};
+    for (auto& name : fields) reading.fields.push_back({name, 1.0});
+    storage::Batch batch{.parts = rows_of(std::vector{reading})};
+    filter.apply(batch);
+    return batch.size() == 0 ? 0 : batch.parts[0].reading(0).fields.size();
+  };
+  EXPECT_EQ(goes(Stream::hours, "hall-1", {"power_min", "power_max", "current_min"}), 2u);
+  EXPECT_EQ(goes(Stream::hours, "yard", {"power_min"}), 0u);
+  EXPECT_EQ(goes(Stream::devices, "hall-1", {"device_name", "status"}), 2u);
+  EXPECT_EQ(goes(Stream::alerts, "yard", {"alert_id"}), 0u);
+  EXPECT_EQ(goes(Stream::summaries, "B1", {"date"}), 1u);
+  EXPECT_EQ(goes(Stream::dead_letters, "mqtt", {"letters"}), 1u);
 }
 
 }  // namespace

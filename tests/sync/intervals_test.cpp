@@ -79,6 +79,37 @@ TEST_F(IntervalsTest, the_energy_of_an_hour_is_told_anew_once_the_next_reading_t
             (std::vector<std::string>{"D1T12:00 4", "D1T13:00 4", "D1T14:00 1"}));
 }
 
+TEST_F(IntervalsTest, a_counter_that_speaks_seldom_beside_one_that_speaks_often_loses_nothing) {
+  std::vector<Reading> readings;
+  for (int minute = 0; minute <= 360; minute += 10) {
+    readings.push_back({.device_id = "D1",
+                        .at = kNoon + minute * 1min,
+                        .received = kNoon + minute * 1min,
+                        .device_version = 1,
+                        .fields = {{"energy_import_total", 100.0 + minute}}});
+    if (minute % 360 == 0) readings.back().fields.push_back({"energy_export_total", 10.0 + minute / 6.0});
+  }
+  const auto hours = source(Stream::hours);
+  std::map<std::string, double> export_of;
+  storage::Position at;
+  for (std::size_t i = 0; i < readings.size(); ++i) {
+    commit({readings[i]});
+    now_is(readings[i].at + 3min);
+    const auto batch = hours->batch_after(at, 100, UINT64_MAX);
+    at = batch->end;
+    for (const auto& rows : batch->parts) {
+      for (std::size_t row = 0; row < rows.size(); ++row) {
+        if (const auto reading = rows.reading(row); const auto* field = reading.find("energy_export_total_energy"))
+          export_of[format_iso8601(reading.at)] = *as_number(field->value);
+      }
+    }
+  }
+  double sum = 0;
+  for (const auto& [hour, kwh] : export_of) sum += kwh;
+  EXPECT_NEAR(sum, 60, .001);
+  EXPECT_EQ(export_of.size(), 6u);
+}
+
 TEST_F(IntervalsTest, nothing_is_missed_of_what_the_ring_has_overwritten) {
   ring_bytes = 20'000;
   open();
