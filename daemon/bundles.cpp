@@ -114,8 +114,8 @@ void Bundles::run(const std::stop_token& stop) {
       // A restart in the midst of it begins the trial's time anew; the starts are counted.
       if (store_.state().trial) go_through_trial(stop);
       look(stop);
-      if (!fetched_) fetched_ = std::exchange(later_, std::nullopt);
-      if (fetched_) take(*std::exchange(fetched_, std::nullopt), stop);
+      if (fetched_) later_ = std::exchange(fetched_, std::nullopt);
+      if (later_ && take(*later_, stop)) later_.reset();
       answer_request(stop);
     } catch (const std::exception& problem) {
       // Such as a full disk. What was not written down has not happened.
@@ -142,27 +142,25 @@ bool Bundles::look(const std::stop_token& stop) {
   return found.has_value();
 }
 
-void Bundles::refuse(std::uint64_t serial, const std::string& why) {
+bool Bundles::refuse(std::uint64_t serial, const std::string& why) {
   log::error(fmt::format("bundle {} is not taken: {}", serial, why));
   store_.refuse(serial, why);
   publish();
+  return true;
 }
 
-void Bundles::take(const std::string& bytes, const std::stop_token& stop) {
+bool Bundles::take(const std::string& bytes, const std::stop_token& stop) {
   const auto bundle = config::open_bundle(bytes, config_.public_key);
   if (!bundle) {
     // Of what is not signed nothing is believed, its serial neither.
     log::error("what was fetched is not taken: " + bundle.error().message);
     const std::scoped_lock lock(mutex_);
     status_.last_error = bundle.error().message;
-    return;
+    return true;
   }
-  if (!store_.is_news(bundle->serial)) return;
+  if (!store_.is_news(bundle->serial)) return true;
   if (!bundle->is_for(host_.gateway_id)) return refuse(bundle->serial, "it is for other gateways");
-  if (bundle->expires && !host_.clock_is_trusted()) {
-    later_ = bytes;  // nobody knows yet whether it has expired
-    return;
-  }
+  if (bundle->expires && !host_.clock_is_trusted()) return false;  // nobody knows yet whether it has expired
   const auto now = std::chrono::floor<std::chrono::microseconds>(std::chrono::system_clock::now());
   if (bundle->expires && now >= *bundle->expires) return refuse(bundle->serial, "it has expired");
   store_.put(*bundle);
@@ -176,8 +174,9 @@ void Bundles::take(const std::string& bytes, const std::stop_token& stop) {
   log::notice(fmt::format("bundle {} is taken over, on trial for {} s", bundle->serial, config_.trial.count()));
   // One that is only late, or comes to its end, may still have been taken over: the trial tells.
   if (const auto taken = host_.reload(); !taken && taken.error().kind != ErrorKind::retry)
-    return go_back(taken.error().message);
-  go_through_trial(stop);
+    go_back(taken.error().message);
+  else go_through_trial(stop);
+  return true;
 }
 
 /// Well is who can still be reached, and in whom nothing is ill that was not before.
@@ -200,8 +199,8 @@ void Bundles::go_through_trial(const std::stop_token& stop) {
       why = "does not work: " + ill;
       continue;
     }
-    if (const auto now = std::chrono::steady_clock::now(); now < looks_at) continue;
-    else looks_at = now + kBetweenFetches;
+    if (std::chrono::steady_clock::now() < looks_at) continue;
+    looks_at = std::chrono::steady_clock::now() + kBetweenFetches;
     if (!look(stop)) {
       why = "bundles cannot be fetched any more: " + status().last_error;
       continue;

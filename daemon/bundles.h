@@ -50,20 +50,21 @@ class Bundles {
   void run(const std::stop_token& stop);
   /// True when the other side has answered.
   bool look(const std::stop_token& stop);
-  void take(const std::string& bytes, const std::stop_token& stop);
+  /// False for one that has to be looked at again later.
+  bool take(const std::string& bytes, const std::stop_token& stop);
   void go_through_trial(const std::stop_token& stop);
   void go_back(const std::string& why);
   void answer_request(const std::stop_token& stop);
   std::string state_text() const;
   void pause(std::chrono::milliseconds time, const std::stop_token& stop) const;
   void publish();
-  void refuse(std::uint64_t serial, const std::string& why);
+  bool refuse(std::uint64_t serial, const std::string& why);
 
   const sync::BundleConfig config_;
   const BundleHost host_;
   BundleStore store_;
   const std::unique_ptr<sync::BundleSource> source_;
-  std::optional<std::string> later_;    ///< Until the clock can be trusted.
+  std::optional<std::string> later_;    ///< Looked at, and to be looked at again: it is not fetched twice.
   std::optional<std::string> fetched_;  ///< And not looked at yet: one that came during a trial waits for its end.
   mutable std::mutex mutex_;
   Status status_;  ///< Guarded by mutex_.

@@ -63,14 +63,12 @@ class IntervalSource final : public Source {
     const auto end = std::min(last, *until);
     const bool is_ahead = end <= position.seq;
     if (is_ahead && last != UINT64_MAX) return batch;
+    auto touched = is_ahead ? touched_ahead(batch.end) : touched_until(batch.end, end, max_readings);
+    if (!touched) return std::unexpected(touched.error());
+    if (touched->empty()) return batch;
     const auto devices = reader_->device_records();
     if (!devices) return std::unexpected(devices.error());
     for (const auto& device : *devices) versions_[device.id] = device.version;
-    // An interval that many batches touch is told each time: as many of them are looked at as touch several of a
-    // device.
-    const auto most = std::max({max_readings, kRowsAtLeast, 3 * devices->size()});
-    auto touched = is_ahead ? touched_ahead(batch.end) : touched_after(batch.end, end, most);
-    if (!touched) return std::unexpected(touched.error());
     for (auto& [id, starts] : *touched) {
       if (auto added = add_neighbours(id, starts); !added) return std::unexpected(added.error());
     }
@@ -119,6 +117,13 @@ class IntervalSource final : public Source {
     for (auto& [id, starts] : *touched) starts.erase(starts.lower_bound(begun), starts.end());
     std::erase_if(*touched, [](const auto& one) { return one.second.empty(); });
     return touched;
+  }
+
+  /// An interval that many batches touch is told each time: so much is looked at as touches several of a device.
+  Result<Touched> touched_until(Position& position, std::uint64_t end, std::size_t max_readings) {
+    const auto ids = reader_->devices();
+    if (!ids) return std::unexpected(ids.error());
+    return touched_after(position, end, std::max({max_readings, kRowsAtLeast, 3 * ids->size()}));
   }
 
   /// Of a chunk some may not be over: it is told again after its other readings.
