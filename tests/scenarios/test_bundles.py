@@ -172,6 +172,7 @@ def test_a_gateway_that_is_not_well_goes_back(plant, broker, fleet):
     assert names(gateway)["D1"] == "second"
     wait_until(lambda: bundle_of(gateway)["refused"] == 2, 20, what="it is taken back")
     assert bundle_of(gateway)["applied"] == 1 and "mqtt new" in bundle_of(gateway)["why"]
+    assert "bundle     1; 2 REFUSED: does not work: mqtt new" in gateway.ctl("status").stdout
     wait_until(lambda: names(gateway)["D1"] == "first", what="the first holds again")
     publish(broker.port, [("devices/D1/telemetry", '{"device_id": "D1", "power": 1}')])
     gateway.wait_committed(1)
