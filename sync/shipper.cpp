@@ -16,6 +16,7 @@ using namespace std::chrono_literals;
 constexpr auto kFirstPause = 500ms;
 constexpr auto kLookAgain = 1s;
 constexpr auto kSave = 10s;          // how often at least, while nothing is sent that settles
+constexpr auto kPeek = 5s;           // how often it is looked, while nothing is sent, whether something waits
 constexpr int kClosesSilently = 10;  // connections opened anew, one after the other, without a failure
 constexpr int kBarren = 3;           // failures, each after something was sent, before anything of it settled
 
@@ -107,14 +108,15 @@ bool Shipper::is_at_rest() {
     rests = rests || !config_.hours->hold(wall.weekday, wall.minute);
   }
   // A pause holds over a restart.
-  if (std::exchange(was_paused_, paused_.load()) != was_paused_) save();
+  if (const bool paused = paused_; std::exchange(was_paused_, paused) != paused) save();
   {
     const std::scoped_lock lock(mutex_);
     status_.rests = was_paused_ || rests || (config_.over_budget_alone && !stands_in_);
   }
   if (config_.over_budget_alone && !stands_in_) return true;
   if (!was_paused_ && !rests) return false;
-  if (!live_.waiting_since) {
+  if (!live_.waiting_since && clock_.monotonic() - peeked_at_ >= kPeek) {
+    peeked_at_ = clock_.monotonic();
     const auto next = source_->batch_after(live_.read, 1, live_.end);
     if (next && !next->parts.empty()) live_.waiting_since = next->parts.front().received(0);
   }

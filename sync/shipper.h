@@ -134,6 +134,7 @@ class Shipper {
   Instant heard_at_{};  ///< When the store was known to be there, and not to have been started anew, last.
   Instant saved_at_{};
   Instant counted_at_{};
+  Instant peeked_at_{};
   std::uint64_t counted_readings_ = 0;  ///< Sent until then.
   std::stop_token stop_;                ///< Of run(); none in tests that call step().
   std::minstd_rand jitter_;
