@@ -9,8 +9,6 @@
 #include <type_traits>
 #include <utility>
 
-#include "telemetry/version.h"
-
 namespace wattd::datasets {
 namespace {
 
@@ -239,7 +237,7 @@ std::string to_parquet(std::span<const Column> columns, std::size_t rows,
     meta.begin_list(5, Thrift::structure, metadata.size());
     for (const auto& [key, value] : metadata) meta.begin(), meta.text(1, key), meta.text(2, value), meta.end();
   }
-  meta.text(6, std::string("wattd version ") + kVersion);
+  meta.text(6, "wattd");
   // Statistics count where it is said how values are ordered: as their types are.
   meta.begin_list(7, Thrift::structure, columns.size());
   for (std::size_t i = 0; i < columns.size(); ++i) meta.begin(), meta.begin(1), meta.end(), meta.end();
