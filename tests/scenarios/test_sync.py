@@ -163,7 +163,7 @@ def test_a_sink_is_tested_and_paused(plant, broker, store, speaker):
 KILLS = int(os.environ.get("WATTD_SYNC_KILLS", "2"))  # ./dev soak row: ten
 
 
-@pytest.mark.parametrize("store", ["victoriametrics", "prometheus", "influxdb", "postgresql", "s3", "wattd"], indirect=True)
+@pytest.mark.parametrize("store", [name for name in KINDS if name != "file"], indirect=True)
 def test_a_store_that_is_killed_many_times_in_a_row_under_load_has_everything_in_the_end(plant, broker, store, speaker):
     gateway = Gateway(plant, mqtt_config(broker, 1000) + sink(store, store.port))
     gateway.wait_connected()
