@@ -60,7 +60,7 @@ def test_install_start_and_purge_are_clean(packages, tmp_path):
         run("mandb", "-q", check=False)
         assert "wattctl" in run("man", "-w", "wattctl", check=False).stdout or not shutil.which("man")
         words = run("bash", "-c", "source /usr/share/bash-completion/completions/wattctl; COMP_WORDS=(wattctl d); COMP_CWORD=1; _wattctl; echo ${COMPREPLY[*]}").stdout
-        assert sorted(words.split()) == ["db", "dead-letters", "devices", "doctor"]
+        assert sorted(words.split()) == ["db", "dead-letters", "devices", "diagnostics", "doctor"]
         # As the unit would, with its user, but on a port of the test's own.
         config = tmp_path / "wattd.toml"
         config.write_text(f'[storage]\ndirectory = "/var/lib/wattd"\n[api]\nsocket = "/var/lib/wattd/test.sock"\nport = 0\n')
