@@ -8,6 +8,7 @@ import pytest
 
 from bad_link import BadLink
 from plant import Gateway, mqtt_config, wait_until
+from test_clock import Clock
 from upstream import KINDS, sink
 
 START = (int(time.time()) - 86_400) * 1_000_000  # all of it is past, and new enough to be kept
@@ -158,6 +159,21 @@ def test_a_sink_is_tested_and_paused(plant, broker, store, speaker):
     gateway.ctl("sync", "resume", "up")
     wait_until(lambda: store.rows() == speaker.expected(store), 60, every=.5, what="upstream equals local")
     wait_until(lambda: gateway.ctl_json("sync", "status")[0]["lag_seconds"] == 0, what="nothing waits any more")
+
+
+@pytest.mark.parametrize("store", KINDS, indirect=True)
+def test_a_clock_that_is_stepped_doubles_and_loses_nothing(plant, broker, store, speaker):
+    clock = Clock(plant, "+0")
+    gateway = Gateway(plant, mqtt_config(broker, 1000) + sink(store, store.port), ready=False)
+    gateway.start(clock.env)
+    gateway.wait_connected()
+    speaker.say(100)
+    # Back, far ahead, and right again: S3 takes nothing that is signed hours away.
+    for steps, value in enumerate(("-600s", "+7200s", "+0"), 1):
+        clock.set(value)
+        wait_until(lambda: gateway.status()["clock"]["steps"] == steps, what="the step is seen")
+        speaker.say(100)
+    compare(gateway, store, speaker)
 
 
 KILLS = int(os.environ.get("WATTD_SYNC_KILLS", "2"))  # ./dev soak row: ten
