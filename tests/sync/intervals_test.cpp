@@ -135,6 +135,26 @@ TEST_F(IntervalsTest, nothing_is_missed_of_what_the_ring_has_overwritten) {
   for (const auto& [start, mean] : means) EXPECT_EQ(mean, static_cast<double>((start - kNoon) / 1h));
 }
 
+TEST_F(IntervalsTest, the_hour_that_comes_twice_in_autumn_is_two_and_its_day_is_one) {
+  store.reset();
+  auto berlin = options();
+  berlin.zone = "Europe/Berlin";
+  store = std::make_unique<storage::Store>(berlin);
+  const auto midnight = *parse_iso8601("2026-10-24T22:00:00Z");  // of the 25th, which has 25 hours there
+  std::vector<Reading> readings;
+  for (int hour = 0; hour < 25; ++hour) readings.push_back(reading(midnight + hour * 1h + 30min, hour));
+  commit(readings);
+  commit({reading(midnight + 26h, 99)});
+  now_is(midnight + 27h);
+  const auto hours = source(Stream::hours)->batch_after({}, 100, UINT64_MAX);
+  EXPECT_EQ(told(*hours, "power_mean").size(), 25u);
+  EXPECT_EQ(told(*hours, "power_mean")[2], "D1T00:00 2");  // 02:00 in summer
+  EXPECT_EQ(told(*hours, "power_mean")[3], "D1T01:00 3");  // and once more
+  const auto days = source(Stream::days)->batch_after({}, 100, UINT64_MAX);
+  EXPECT_EQ(told(*days, "power_count"), std::vector<std::string>{"D1T22:00 25"});
+  EXPECT_EQ(told(*days, "power_max"), std::vector<std::string>{"D1T22:00 24"});
+}
+
 TEST_F(IntervalsTest, a_building_counts_nothing_twice) {
   storage::Group group;
   group.devices = {{.id = "MAIN", .name = "Main", .type = "meter", .building = "hall", .version = 1},
