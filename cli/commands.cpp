@@ -27,6 +27,15 @@ std::string state_of(const Json::Value& error, bool good, const std::string& tex
   return good ? text : "FAILING: " + cell(error);
 }
 
+void print_bundle(const Json::Value& bundle) {
+  const bool has_one = bundle["applied"].asUInt64() > 0;
+  fmt::print(
+      "bundle     {}{}{}{}\n", has_one ? cell(bundle["applied"]) : "none taken yet",
+      bundle["trial"].asBool() ? ", on trial" : "",
+      bundle["refused"].isNull() ? "" : fmt::format("; {} REFUSED: {}", cell(bundle["refused"]), cell(bundle["why"])),
+      bundle["last_error"].isNull() ? "" : "; " + cell(bundle["last_error"]));
+}
+
 void print_status(const Json::Value& status) {
   const auto& pipeline = status["pipeline"];
   const auto& storage = status["storage"];
@@ -54,14 +63,7 @@ void print_status(const Json::Value& status) {
   }
   if (!storage["relief"].isNull()) fmt::print("           NO SPACE: {}\n", cell(storage["relief"]));
   if (!storage["set_aside"].isNull()) fmt::print("           SET ASIDE: {}\n", cell(storage["set_aside"]));
-  if (const auto& bundle = status["bundle"]; !bundle.isNull()) {
-    const bool has_one = bundle["applied"].asUInt64() > 0;
-    fmt::print(
-        "bundle     {}{}{}{}\n", has_one ? cell(bundle["applied"]) : "none taken yet",
-        bundle["trial"].asBool() ? ", on trial" : "",
-        bundle["refused"].isNull() ? "" : fmt::format("; {} REFUSED: {}", cell(bundle["refused"]), cell(bundle["why"])),
-        bundle["last_error"].isNull() ? "" : "; " + cell(bundle["last_error"]));
-  }
+  if (!status["bundle"].isNull()) print_bundle(status["bundle"]);
   for (const auto& link : status["mqtt"]) {
     fmt::print("mqtt       {}  {}  {}\n", cell(link["id"]), cell(link["address"]),
                state_of(link["last_error"], link["connected"].asBool(),

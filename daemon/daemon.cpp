@@ -65,6 +65,20 @@ Daemon::~Daemon() {
     is_ending_ = true;
   }
   reloaded_.notify_all();
+  // Sources first. Then the pipeline drains, then nobody asks.
+  for (auto& replay : replays_) replay.request_stop();
+  replays_.clear();
+  end_links();
+  pipeline_thread_.request_stop();
+  pipeline_thread_.join();
+  pipeline_.set_listener(nullptr);
+  pipeline_.set_outlet(nullptr);
+  pipeline_.set_tally(nullptr);
+  server_.stop();
+  bundles_.reset();  // which the server asks until then
+}
+
+void Daemon::end_links() {
   std::unique_ptr<Sources> sources;
   std::unique_ptr<Uplinks> uplinks;
   std::shared_ptr<Notices> notices;
@@ -74,19 +88,10 @@ Daemon::~Daemon() {
     uplinks = std::move(uplinks_);
     notices = std::move(notices_);
   }
-  // Sources first: they wait for a last commit and acknowledge it. Then the pipeline drains, then nobody asks.
-  for (auto& replay : replays_) replay.request_stop();
-  replays_.clear();
+  // Sources wait for a last commit and acknowledge it.
   sources.reset();
   uplinks.reset();
   notices.reset();
-  pipeline_thread_.request_stop();
-  pipeline_thread_.join();
-  pipeline_.set_listener(nullptr);
-  pipeline_.set_outlet(nullptr);
-  pipeline_.set_tally(nullptr);
-  server_.stop();
-  bundles_.reset();  // which the server asks until then
 }
 
 void Daemon::start_links() {

@@ -67,6 +67,8 @@ class Daemon final : public api::Gateway, public pipeline::Listener, public pipe
  private:
   void apply(Settings settings);
   void start_links();
+  /// Lets go of sources, sinks and channels, in that order.
+  void end_links();
   void recall_pulses();
   std::array<std::int64_t, 4> active_alerts() const;
 

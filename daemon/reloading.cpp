@@ -81,19 +81,11 @@ void Daemon::apply(Settings settings) {
       },
       std::chrono::seconds{30});
   if (!taken) log::error("the pipeline is busy; devices and rules are taken over as soon as it is not");
-  std::unique_ptr<Sources> sources;
-  std::unique_ptr<Uplinks> uplinks;
-  std::shared_ptr<Notices> notices;
+  end_links();
   {
     const std::scoped_lock lock(mutex_);
-    sources = std::move(sources_);
-    uplinks = std::move(uplinks_);
-    notices = std::move(notices_);
     settings_ = std::move(settings);
   }
-  sources.reset();
-  uplinks.reset();
-  notices.reset();
   start_links();
 }
 

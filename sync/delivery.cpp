@@ -23,6 +23,7 @@ constexpr std::size_t kSmallestBatch = 10;
 Delivery::Delivery(const SinkConfig& config, std::unique_ptr<Sink> sink, Ledger& ledger, const Clock& clock,
                    std::shared_ptr<Budget> budget)
     : id_(config.id),
+      stream_(config.stream),
       configured_(config.batch),
       sink_(std::move(sink)),
       filter_(config.filter),
@@ -133,7 +134,9 @@ void Delivery::set_aside(const Outgoing& outgoing, const std::string& why) {
   if (!set_aside_.emplace(reading.device_id, reading.at).second) return;
   log::warning(fmt::format("{}: a reading of {} was refused for good: {}", id_, reading.device_id, why),
                {{"SINK", id_}});
-  ledger_.set_aside({message_of(reading, id_), Rejection::upstream_rejected, why});
+  // What is beside readings is made of what is stored here, and comes again when that changes: replayed as a message it
+  // would become a reading that nobody has measured.
+  if (stream_ == Stream::readings) ledger_.set_aside({message_of(reading, id_), Rejection::upstream_rejected, why});
   ++refused_readings_;
 }
 

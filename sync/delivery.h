@@ -71,6 +71,7 @@ class Delivery {
   std::size_t least() const;
 
   const std::string id_;
+  const Stream stream_;
   const std::size_t configured_;
   const std::unique_ptr<Sink> sink_;
   Filter filter_;

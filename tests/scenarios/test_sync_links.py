@@ -15,7 +15,7 @@ import pytest
 from certificates import make_certificates
 from plant import Gateway, free_port, mqtt_config, wait_until
 from test_sync import compare, speaker  # noqa: F401
-from upstream import HttpReceiver, SparkplugHost
+from document_stores import HttpReceiver, SparkplugHost
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ import pytest
 from plant import BUILD, Gateway, mqtt_config, wait_until
 from test_storage import METERS, SITE
 from test_way_of_a_reading import publish
-from upstream import microseconds, sink
+from stores import microseconds
+from upstream import sink
 
 STREAMS = 'streams = ["readings", "hours", "days", "summaries", "devices", "alerts", "analytics", "dead_letters"]\n'
 RULE = '[[rules]]\nname = "Much"\nproperty = "power_total"\nthreshold = 9000\n'

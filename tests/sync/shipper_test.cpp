@@ -358,5 +358,22 @@ TEST_F(ShipperTest, sets_a_refused_reading_aside_once_however_often_it_is_sent) 
   EXPECT_EQ(shipper.status().refused_readings, 1u);
 }
 
+TEST(ShipperOfRecords, a_record_that_is_refused_becomes_no_message_that_could_be_replayed_as_a_reading) {
+  FakeClock clock;
+  FakeLedger ledger;
+  auto* source = new FakeSource;
+  auto* sink = new FakeSink;
+  source->clock = sink->clock = &clock;
+  source->count = 10;
+  sink->poison = 5;
+  Shipper shipper(for_stream({.id = "up", .batch = 4, .settle = 0s}, Stream::hours), {},
+                  std::unique_ptr<Source>(source), std::unique_ptr<Sink>(sink), ledger, clock);
+  while (shipper.step(clock.monotonic()) <= clock.monotonic()) {
+  }
+  EXPECT_EQ(sink->taken.size(), 9u);
+  EXPECT_EQ(shipper.status().refused_readings, 1u);
+  EXPECT_TRUE(ledger.letters.empty());
+}
+
 }  // namespace
 }  // namespace wattd::sync
