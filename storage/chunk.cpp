@@ -6,7 +6,7 @@
 #include <cmath>
 #include <map>
 
-#include "storage/bytes.h"
+#include "telemetry/bytes.h"
 #include "storage/envelope.h"
 #include "storage/integers.h"
 #include "storage/reals.h"

@@ -4,7 +4,7 @@
 #include <span>
 #include <vector>
 
-#include "storage/bytes.h"
+#include "telemetry/bytes.h"
 #include "telemetry/log.h"
 
 namespace wattd::storage {

@@ -3,7 +3,7 @@
 #include <span>
 #include <vector>
 
-#include "storage/bytes.h"
+#include "telemetry/bytes.h"
 
 namespace wattd::storage {
 

@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include "storage/bytes.h"
+#include "telemetry/bytes.h"
 #include "telemetry/log.h"
 
 namespace wattd::storage {

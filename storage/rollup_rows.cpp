@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "storage/bytes.h"
+#include "telemetry/bytes.h"
 #include "storage/rollup_bytes.h"
 #include "telemetry/log.h"
 

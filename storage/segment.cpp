@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <limits>
 
-#include "storage/bytes.h"
+#include "telemetry/bytes.h"
 #include "storage/envelope.h"
 #include "storage/reals.h"
 #include "storage/segment_v1.h"

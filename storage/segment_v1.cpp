@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "storage/bytes.h"
+#include "telemetry/bytes.h"
 #include "storage/value_bytes.h"
 
 namespace wattd::storage {

@@ -2,7 +2,7 @@
 #include <vector>
 
 #include "storage/block.h"
-#include "storage/bytes.h"
+#include "telemetry/bytes.h"
 
 namespace wattd::storage {
 

@@ -277,13 +277,13 @@ void codec(const Arguments& arguments) {
   std::vector<double> back(3600);
   for (int round = 0; round < 400; ++round) {
     for (std::size_t c = 0; c < 5; ++c) {
-      storage::ByteWriter out;
+      ByteWriter out;
       auto began = seconds();
       storage::scale(channels[c], kPlaces[c], digits.data());
       storage::write_integers(out, digits, storage::Prediction::delta, storage::Coding::packed);
       encode += seconds() - began;
       began = seconds();
-      storage::ByteReader in(out.bytes());
+      ByteReader in(out.bytes());
       storage::read_integers(in, digits.size(), digits);
       for (std::size_t i = 0; i < digits.size(); ++i) back[i] = storage::from_decimal({digits[i], kPlaces[c]});
       decode += seconds() - began;
@@ -291,7 +291,7 @@ void codec(const Arguments& arguments) {
       count += 3600;
       if (round > 0) continue;
       packed += static_cast<double>(out.bytes().size()) / 3600 / 5;
-      storage::ByteWriter best;
+      ByteWriter best;
       storage::write_reals(best, channels[c]);
       chosen += static_cast<double>(best.bytes().size()) / 3600 / 5;
       std::vector<std::int64_t> deltas(3600);

@@ -1,9 +1,7 @@
 #include "drivers/replay/replay.h"
 
 #include <fmt/format.h>
-#include <zlib.h>
 
-#include <array>
 #include <charconv>
 #include <stdexcept>
 #include <thread>
@@ -14,16 +12,6 @@ namespace wattd::drivers::replay {
 namespace {
 
 using namespace std::chrono_literals;
-
-std::vector<std::string_view> split(std::string_view line) {
-  std::vector<std::string_view> cells;
-  while (true) {
-    const auto comma = line.find(',');
-    cells.push_back(line.substr(0, comma));
-    if (comma == std::string_view::npos) return cells;
-    line.remove_prefix(comma + 1);
-  }
-}
 
 Value value_from(std::string_view cell) {
   const char* const end = cell.data() + cell.size();
@@ -39,29 +27,6 @@ Value value_from(std::string_view cell) {
 }
 
 }  // namespace
-
-struct Recording::File {
-  explicit File(const std::string& path) : handle(gzopen(path.c_str(), "rb")) {
-    if (handle == nullptr) throw std::runtime_error(fmt::format("{} cannot be opened", path));
-  }
-  ~File() { gzclose(handle); }
-  File(const File&) = delete;
-
-  bool line(std::string& text) {
-    std::array<char, 4096> part;
-    text.clear();
-    while (gzgets(handle, part.data(), part.size()) != nullptr) {
-      text += part.data();
-      if (!text.ends_with('\n')) continue;
-      text.pop_back();
-      if (text.ends_with('\r')) text.pop_back();
-      return true;
-    }
-    return !text.empty();
-  }
-
-  gzFile handle;
-};
 
 ReplayConfig parse_replay(const config::Table& table) {
   ReplayConfig replay;
@@ -82,11 +47,11 @@ ReplayConfig parse_replay(const config::Table& table) {
   return replay;
 }
 
-Recording::Recording(const ReplayConfig& config) : config_(config), file_(std::make_unique<File>(config.file)) {
+Recording::Recording(const ReplayConfig& config) : config_(config), lines_(config.file) {
   std::string header;
-  if (!file_->line(header)) throw std::runtime_error(fmt::format("{} is empty", config.file));
+  if (!lines_.next(header)) throw std::runtime_error(fmt::format("{} is empty", config.file));
   bool has_time = false;
-  for (const auto name : split(header)) {
+  for (const auto name : split_csv(header)) {
     const std::string column(name);
     if (column == config_.time_column) {
       has_time = true;
@@ -102,22 +67,20 @@ Recording::Recording(const ReplayConfig& config) : config_(config), file_(std::m
   if (!has_time) throw std::runtime_error(fmt::format("{}:1: there is no column {}", config.file, config_.time_column));
 }
 
-Recording::~Recording() = default;
-
 bool Recording::next(Reading& reading) {
   std::string line;
   do {
-    if (!file_->line(line)) return false;
-    ++line_;
+    if (!lines_.next(line)) return false;
   } while (line.empty());
-  const auto cells = split(line);
+  const auto cells = split_csv(line);
   if (cells.size() != fields_.size()) {
     throw std::runtime_error(
-        fmt::format("{}:{}: {} cells; the header has {}", config_.file, line_, cells.size(), fields_.size()));
+        fmt::format("{}:{}: {} cells; the header has {}", config_.file, lines_.number(), cells.size(), fields_.size()));
   }
   const auto at = parse_iso8601(cells[time_index_]);
   if (!at)
-    throw std::runtime_error(fmt::format("{}:{}: {:?} is no timestamp", config_.file, line_, cells[time_index_]));
+    throw std::runtime_error(
+        fmt::format("{}:{}: {:?} is no timestamp", config_.file, lines_.number(), cells[time_index_]));
   reading = Reading{.device_id = config_.device_id, .at = *at};
   for (std::size_t i = 0; i < cells.size(); ++i) {
     if (!fields_[i].empty() && !cells[i].empty()) reading.fields.push_back({fields_[i], value_from(cells[i])});

@@ -1,6 +1,5 @@
 #pragma once
 #include <map>
-#include <memory>
 #include <stop_token>
 #include <string>
 #include <vector>
@@ -8,6 +7,7 @@
 #include "config/table.h"
 #include "drivers/intake.h"
 #include "telemetry/clock.h"
+#include "telemetry/csv.h"
 
 namespace wattd::drivers::replay {
 
@@ -30,17 +30,14 @@ ReplayConfig parse_replay(const config::Table& table);
 class Recording {
  public:
   explicit Recording(const ReplayConfig& config);
-  ~Recording();
   /// The next row under its recorded stamp (taken as UTC when it names no zone).
   bool next(Reading& reading);
 
  private:
-  struct File;
   const ReplayConfig config_;
-  std::unique_ptr<File> file_;
+  TextLines lines_;
   std::vector<std::string> fields_;  ///< By column; empty: not wanted.
   std::size_t time_index_ = 0;
-  std::size_t line_ = 1;
 };
 
 /// Plays the recording into the intake until it ends or it is told to stop.

@@ -3,9 +3,9 @@
 #include <cstring>
 #include <vector>
 
-#include "storage/bytes.h"
 #include "storage/envelope.h"
 #include "storage/rollup_bytes.h"
+#include "telemetry/bytes.h"
 #include "telemetry/log.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {

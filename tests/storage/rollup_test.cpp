@@ -6,10 +6,10 @@
 #include <filesystem>
 #include <limits>
 
-#include "storage/bytes.h"
 #include "storage/rollup_bytes.h"
 #include "storage/rollup_rows.h"
 #include "storage/schema.h"
+#include "telemetry/bytes.h"
 
 namespace wattd::storage {
 namespace {

@@ -7,8 +7,8 @@
 #include <cmath>
 #include <limits>
 
-#include "storage/bytes.h"
 #include "storage/envelope.h"
+#include "telemetry/bytes.h"
 
 namespace wattd::storage {
 namespace {

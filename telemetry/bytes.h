@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-namespace wattd::storage {
+namespace wattd {
 
 static_assert(std::endian::native == std::endian::little, "formats are little endian; big endian hosts need swaps");
 
@@ -97,4 +97,4 @@ class ByteReader {
   std::span<const std::uint8_t> rest_;
 };
 
-}  // namespace wattd::storage
+}  // namespace wattd

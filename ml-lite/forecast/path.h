@@ -1,0 +1,12 @@
+#pragma once
+#include <vector>
+
+namespace wattd::ml {
+
+/// A forecast with how sure it is. Shape: a value for each step ahead. Units: of the series.
+struct Path {
+  std::vector<double> mean;
+  std::vector<double> deviation;  ///< As the model has it; see ConformalBands for bands that hold.
+};
+
+}  // namespace wattd::ml

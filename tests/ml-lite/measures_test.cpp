@@ -1,0 +1,58 @@
+#include "ml-lite/measures.h"
+
+#include <gtest/gtest.h>
+#include <rapidcheck/gtest.h>
+
+namespace wattd::ml {
+namespace {
+
+const std::vector<double> kLabels{0, 0, 1, 1, 0, 1, 0, 1}, kScores{.1, .4, .35, .8, .4, .4, .2, .9};
+
+TEST(MeasuresTest, areas_are_those_of_scikit_learn) {
+  EXPECT_NEAR(roc_auc(kLabels, kScores), 0.8125, 1e-12);
+  EXPECT_NEAR(pr_auc(kLabels, kScores), 0.8166666666666667, 1e-12);
+}
+
+TEST(MeasuresTest, areas_without_a_failure_or_without_a_survivor_are_unknown) {
+  EXPECT_TRUE(std::isnan(roc_auc(std::vector<double>{0, 0}, std::vector<double>{1, 2})));
+  EXPECT_TRUE(std::isnan(pr_auc(std::vector<double>{0, 0}, std::vector<double>{1, 2})));
+}
+
+TEST(MeasuresTest, a_threshold_counts_scores_that_reach_it) {
+  const auto counts = confusion(kLabels, kScores, 0.4);
+  EXPECT_EQ(counts.true_positive, 3);
+  EXPECT_EQ(counts.false_positive, 2);
+  EXPECT_EQ(counts.false_negative, 1);
+  EXPECT_DOUBLE_EQ(counts.precision(), 0.6);
+  EXPECT_DOUBLE_EQ(counts.recall(), 0.75);
+  EXPECT_DOUBLE_EQ(counts.f1(), 2.0 / 3);
+  EXPECT_DOUBLE_EQ(confusion(kLabels, kScores, best_threshold(kLabels, kScores)).f1(), 0.8);
+}
+
+TEST(MeasuresTest, forecasts_are_measured_as_the_literature_does) {
+  const std::vector<double> history{1, 2, 4, 3, 5, 6}, actual{2, 0, 4}, forecast{1, 0, 6};
+  EXPECT_DOUBLE_EQ(naive_scale(history, 2), (3 + 1 + 1 + 3) / 4.0);
+  EXPECT_DOUBLE_EQ(mase(actual, forecast, 2), 0.5);
+  EXPECT_DOUBLE_EQ(smape(actual, forecast), 100 * (2.0 / 3 + 0 + 0.4) / 3);
+  EXPECT_DOUBLE_EQ(mape(actual, forecast), 50);
+  EXPECT_DOUBLE_EQ(pinball(actual, forecast, 0.9), (0.9 + 0.2) / 3);
+  EXPECT_DOUBLE_EQ(coverage(actual, std::vector<double>{1, 1, 4}, std::vector<double>{2, 2, 4}), 2.0 / 3);
+  EXPECT_TRUE(std::isnan(naive_scale(history, 6)));
+}
+
+TEST(MeasuresTest, concordance_leaves_out_what_cannot_be_compared) {
+  const std::vector<double> time{1, 2, 2, 3}, event{1, 1, 0, 0}, risk{3, 2, 2, 1};
+  EXPECT_DOUBLE_EQ(concordance(time, event, risk), 4.5 / 5);
+}
+
+RC_GTEST_PROP(MeasuresTest, a_rising_curve_of_scores_changes_no_area, ()) {
+  const auto scores = *rc::gen::nonEmpty(
+      rc::gen::container<std::vector<double>>(rc::gen::map(rc::gen::inRange(0, 20), [](int i) { return i * 1.0; })));
+  std::vector<double> labels, stretched;
+  for (const double score : scores) labels.push_back(*rc::gen::inRange(0, 2)), stretched.push_back(std::exp(score) + 3);
+  const double plain = roc_auc(labels, scores), other = roc_auc(labels, stretched);
+  RC_ASSERT((std::isnan(plain) && std::isnan(other)) || std::abs(plain - other) < 1e-12);
+}
+
+}  // namespace
+}  // namespace wattd::ml
