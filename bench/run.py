@@ -1,11 +1,11 @@
 #!/usr/bin/python3
-"""Prints one JSON object a measurement. Names on the command line pick suites: ingest, footprint, storage, modbus, rules, sync, outage, fleet."""
+"""Prints one JSON object a measurement. Names on the command line pick suites: ingest, footprint, storage, modbus, rules, sync, outage, fleet, ml."""
 import importlib
 import pathlib
 import sys
 
 sys.path[:0] = [str(pathlib.Path(__file__).parent), str(pathlib.Path(__file__).parents[1] / "tests" / "scenarios")]
-SUITES = ["ingest", "footprint", "storage", "modbus", "rules", "sync", "outage", "fleet"]
+SUITES = ["ingest", "footprint", "storage", "modbus", "rules", "sync", "outage", "fleet", "ml"]
 
 
 def main(names: list) -> int:

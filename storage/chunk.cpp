@@ -6,10 +6,10 @@
 #include <cmath>
 #include <map>
 
-#include "telemetry/bytes.h"
 #include "storage/envelope.h"
 #include "storage/integers.h"
 #include "storage/reals.h"
+#include "telemetry/bytes.h"
 
 namespace wattd::storage {
 namespace {

@@ -2,9 +2,9 @@
 
 #include <fmt/format.h>
 
-#include "telemetry/bytes.h"
 #include "storage/envelope.h"
 #include "storage/reals.h"
+#include "telemetry/bytes.h"
 #include "telemetry/log.h"
 
 namespace wattd::storage {

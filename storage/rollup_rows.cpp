@@ -4,8 +4,8 @@
 
 #include <algorithm>
 
-#include "telemetry/bytes.h"
 #include "storage/rollup_bytes.h"
+#include "telemetry/bytes.h"
 #include "telemetry/log.h"
 
 namespace wattd::storage {

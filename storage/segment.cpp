@@ -5,11 +5,11 @@
 #include <algorithm>
 #include <limits>
 
-#include "telemetry/bytes.h"
 #include "storage/envelope.h"
 #include "storage/reals.h"
 #include "storage/segment_v1.h"
 #include "storage/value_bytes.h"
+#include "telemetry/bytes.h"
 
 namespace wattd::storage {
 namespace {

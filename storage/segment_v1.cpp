@@ -4,8 +4,8 @@
 
 #include <algorithm>
 
-#include "telemetry/bytes.h"
 #include "storage/value_bytes.h"
+#include "telemetry/bytes.h"
 
 namespace wattd::storage {
 namespace {

@@ -168,6 +168,15 @@ Path Additive::forecast(std::span<const LocalTime> times, const Table& regressor
   return path;
 }
 
+void Additive::observe(LocalTime at, double value, std::span<const double> regressors) {
+  if (!std::isfinite(value)) return;
+  std::vector<double> row(width());
+  const std::vector<double> nothing(regressor_means_.size(), std::nan(""));
+  fill(at, regressors.size() == nothing.size() ? regressors : nothing, row.data());
+  last_off_ = value / scale_ - sum(row, 0, row.size());
+  end_ = at;
+}
+
 Additive::Parts Additive::explain(LocalTime at, std::span<const double> regressors) const {
   std::vector<double> row(width());
   const std::vector<double> nothing(regressor_means_.size(), std::nan(""));

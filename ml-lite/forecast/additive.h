@@ -37,6 +37,10 @@ class Additive {
   /// At any times behind the last. Shape: a row of regressors for each, as fit() had them. Units: of the values.
   Path forecast(std::span<const LocalTime> times, const Table& regressors = {}) const;
 
+  /// What was at a time behind the last one: what it was off fades into later forecasts; trend and seasons stay as they
+  /// are.
+  void observe(LocalTime at, double value, std::span<const double> regressors = {});
+
   /// What makes up the forecast at a time.
   struct Parts {
     double trend, daily, weekly, yearly, holidays, regressors;

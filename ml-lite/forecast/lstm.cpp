@@ -270,6 +270,13 @@ Path Lstm::forecast(std::uint32_t steps) const {
   return path;
 }
 
+void Lstm::observe(double value) {
+  if (!std::isfinite(value)) value = forecast(1).mean[0];
+  recent_.erase(recent_.begin());
+  recent_.push_back((value - centre_) / scale_);
+  end_ += step_;
+}
+
 void Lstm::write(ByteWriter& out) const {
   out.varint(hidden_);
   out.varint(day_);

@@ -35,6 +35,8 @@ class Lstm {
                           const LstmOptions& options = {});
 
   Path forecast(std::uint32_t steps) const;
+  /// The next step's value; a missing one (NaN) is taken for what was forecast.
+  void observe(double value);
 
   void write(ByteWriter& out) const;
   static Lstm read(ByteReader& in);

@@ -9,4 +9,9 @@ struct Path {
   std::vector<double> deviation;  ///< As the model has it; see ConformalBands for bands that hold.
 };
 
+/// A forecast of one step with bands that hold. Units: of the series.
+struct Step {
+  double median, low80, high80, low95, high95;
+};
+
 }  // namespace wattd::ml

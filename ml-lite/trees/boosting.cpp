@@ -51,7 +51,7 @@ class Round {
                 .least_weight = 1e-6,
                 .least_rows = std::max(1U, options.least_rows),
                 .ridge = options.ridge,
-                .columns = options.columns} {}
+                .tree_columns = options.columns} {}
 
   void run(std::vector<double>& sums) {
     for (std::size_t row = 0; row < sums.size(); ++row) slopes_[row] = slope_of(sums[row], target_[row], options_);

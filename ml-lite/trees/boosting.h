@@ -27,7 +27,7 @@ struct BoostingOptions {
   double ridge = 1;
   std::uint32_t least_rows = 20;       ///< In a leaf.
   double rows_share = 1;               ///< Drawn for each tree.
-  std::uint32_t columns = 0xFFFFFFFF;  ///< Looked at for each split.
+  std::uint32_t columns = 0xFFFFFFFF;  ///< Looked at for each tree.
   std::uint64_t seed = 1;
 };
 

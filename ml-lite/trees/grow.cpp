@@ -58,8 +58,12 @@ class Grower {
         random_(random),
         columns_(bins.columns()) {
     std::iota(columns_.begin(), columns_.end(), 0U);
-    for (std::size_t column = 0; column < bins.columns(); ++column)
-      first_cell_.push_back(first_cell_.back() + bins.count(column));
+    if (growth.tree_columns < columns_.size()) {
+      for (std::uint32_t i = 0; i < growth.tree_columns; ++i) pick(i);
+      columns_.resize(std::max(1U, growth.tree_columns));
+      std::ranges::sort(columns_);
+    }
+    for (const auto column : columns_) first_cell_.push_back(first_cell_.back() + bins.count(column));
   }
 
   void grow(std::span<std::uint32_t> leaf_of) {
@@ -92,7 +96,11 @@ class Grower {
 
  private:
   static std::ptrdiff_t at(std::size_t index) { return static_cast<std::ptrdiff_t>(index); }
-  bool all_columns() const { return growth_.columns >= bins_.columns(); }
+  bool all_columns() const { return growth_.columns >= columns_.size(); }
+  /// Puts a random one of the columns from place i on into it.
+  void pick(std::size_t i) {
+    std::swap(columns_[i], columns_[i + random_.below(static_cast<std::uint32_t>(columns_.size() - i))]);
+  }
   Cell cell_of(std::uint32_t row) const { return {slopes_[row].slope, slopes_[row].curvature, 1}; }
   float value_of(const Cell& sum) const {
     return static_cast<float>(-sum.slope / (sum.curvature + growth_.ridge + 1e-12));
@@ -118,8 +126,8 @@ class Grower {
 
   std::shared_ptr<Histogram> fill(std::size_t first, std::size_t last) const {
     auto histogram = std::make_shared<Histogram>(first_cell_.back());
-    for (std::uint32_t column = 0; column < bins_.columns(); ++column)
-      fill_column(column, first, last, &(*histogram)[first_cell_[column]]);
+    for (std::size_t i = 0; i < columns_.size(); ++i)
+      fill_column(columns_[i], first, last, &(*histogram)[first_cell_[i]]);
     return histogram;
   }
 
@@ -128,13 +136,13 @@ class Grower {
     leaf.split = {};
     if (leaf.depth >= growth_.depth || leaf.last - leaf.first < 2 * growth_.least_rows) return;
     if (all_columns()) {
-      for (const auto column : columns_) consider(leaf, column, &(*leaf.histogram)[first_cell_[column]]);
+      for (std::size_t i = 0; i < columns_.size(); ++i) consider(leaf, columns_[i], &(*leaf.histogram)[first_cell_[i]]);
       return;
     }
     // Columns that cannot be split here do not count among those that are looked at.
     std::uint32_t looked = 0;
     for (std::size_t i = 0; i < columns_.size() && looked < growth_.columns; ++i) {
-      std::swap(columns_[i], columns_[i + random_.below(static_cast<std::uint32_t>(columns_.size() - i))]);
+      pick(i);
       if (bins_.count(columns_[i]) > 2 * (leaf.last - leaf.first)) {
         looked += consider_sorted(leaf, columns_[i]);
         continue;

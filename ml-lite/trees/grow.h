@@ -14,8 +14,9 @@ struct Growth {
   std::uint32_t leaves = 0xFFFFFFFF;  ///< The best splits first.
   double least_weight = 1;            ///< Sum of curvatures in a leaf.
   std::uint32_t least_rows = 1;
-  double ridge = 0;                    ///< Added to the curvature of a leaf: draws its value towards 0.
-  std::uint32_t columns = 0xFFFFFFFF;  ///< So many at random are looked at for each split.
+  double ridge = 0;                         ///< Added to the curvature of a leaf: draws its value towards 0.
+  std::uint32_t columns = 0xFFFFFFFF;       ///< So many at random are looked at for each split.
+  std::uint32_t tree_columns = 0xFFFFFFFF;  ///< So many at random make up the whole tree: quicker than for each split.
 };
 
 /// Slope and curvature of a row's loss where the prediction stands: squared loss has (prediction - target, 1).

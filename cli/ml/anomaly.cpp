@@ -1,0 +1,195 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+
+#include "cli/ml/frame.h"
+#include "cli/ml/wattml.h"
+#include "ml-lite/anomaly/autoencoder.h"
+#include "ml-lite/anomaly/outlier_ensemble.h"
+#include "ml-lite/anomaly/seasonal_esd.h"
+#include "ml-lite/forecast/choice.h"
+#include "ml-lite/measures.h"
+#include "ml-lite/stream/detector.h"
+
+namespace wattd::cli {
+namespace {
+
+/// What is said of a value.
+struct Verdict {
+  double score = 0;
+  bool anomaly = false;
+  double expected = std::nan("");
+  std::string reason;
+};
+
+template <class T>
+T usable(Result<T> result, const std::string& path) {
+  if (!result) throw BadInput(path + ": " + result.error().message);
+  return std::move(*result);
+}
+
+double interval_s(const SeriesFile& series) {
+  std::vector<double> gaps;
+  for (std::size_t i = 1; i < series.times.size(); ++i)
+    gaps.push_back(static_cast<double>((series.times[i] - series.times[i - 1]).count()));
+  return gaps.empty() ? 3600 : std::max(1.0, ml::median(gaps));
+}
+
+std::vector<Verdict> stream(const SeriesFile& series, const AnomalyTask& task) {
+  ml::StreamDetector detector;
+  const double threshold = task.threshold > 0 ? task.threshold : ml::StreamDetector::kAlarm;
+  std::vector<Verdict> verdicts;
+  for (std::size_t i = 0; i < series.values.size(); ++i) {
+    const auto judgement = detector.judge(series.times[i], series.values[i]);
+    verdicts.push_back({judgement.score, judgement.score >= threshold, judgement.expected,
+                        judgement.score > 0 ? std::string(to_string(judgement.most)) : ""});
+  }
+  return verdicts;
+}
+
+/// The highest value of each day.
+std::vector<double> daily_highs(const SeriesFile& series, std::span<const double> values) {
+  std::vector<double> highs;
+  std::chrono::local_days day{};
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const auto here = std::chrono::floor<std::chrono::days>(series.times[i]);
+    if (i == 0 || here != day) highs.push_back(values[i]);
+    day = here, highs.back() = std::max(highs.back(), values[i]);
+  }
+  return highs;
+}
+
+double least_level(const SeriesFile& series, std::span<const double> values, const std::string& level) {
+  if (level.empty()) return -HUGE_VAL;
+  auto highs = daily_highs(series, values);
+  return ml::quantile(std::move(highs), level == "med_max" ? 0.5 : level == "p95" ? 0.95 : 0.99);
+}
+
+std::vector<Verdict> seasonal(const SeriesFile& series, const AnomalyTask& task) {
+  const double interval = interval_s(series);
+  const auto day = static_cast<std::uint32_t>(std::max(1.0, std::round(86400 / interval)));
+  const ml::SeasonalEsdOptions options{.period = task.period != 0 ? task.period
+                                                 : day > 1        ? day
+                                                                  : 7,
+                                       .most = task.most,
+                                       .direction = task.direction == "both"    ? ml::Direction::both
+                                                    : task.direction == "above" ? ml::Direction::above
+                                                                                : ml::Direction::below};
+  const auto values = ml::fill_gaps(series.values, options.period);
+  const auto distances = usable(ml::seasonal_distances(values, options), series.path);
+  const auto outliers = usable(ml::seasonal_esd(values, options), series.path);
+  std::vector<Verdict> verdicts(values.size());
+  for (std::size_t i = 0; i < values.size(); ++i) verdicts[i].score = distances[i];
+  const double least = least_level(series, values, task.level);
+  const auto length = task.only_last == "day"    ? std::chrono::seconds(86400)
+                      : task.only_last == "hour" ? std::chrono::seconds(3600)
+                                                 : std::chrono::seconds(0);
+  const auto from = length.count() != 0 ? series.times.back() - length : series.times.front() - std::chrono::seconds(1);
+  for (const auto& outlier : outliers) {
+    const bool counts = values[outlier.index] >= least && series.times[outlier.index] > from;
+    verdicts[outlier.index].anomaly = counts;
+    verdicts[outlier.index].expected = outlier.expected;
+    verdicts[outlier.index].reason = values[outlier.index] > outlier.expected ? "above" : "below";
+  }
+  return verdicts;
+}
+
+/// A row for each value: itself, its step, how far it is from the day before and from the mean of the day, and the
+/// hour.
+ml::Table rows_of(const SeriesFile& series, std::span<const double> values) {
+  const auto day = static_cast<std::size_t>(std::max(1.0, std::round(86400 / interval_s(series))));
+  ml::Table table(values.size(), 6);
+  double sum = 0;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    sum += values[i] - (i >= day ? values[i - day] : 0);
+    const double mean = sum / static_cast<double>(std::min(i + 1, day));
+    const auto calendar = ml::calendar_at(series.times[i]);
+    const double angle = calendar.hour_share / 12 * std::numbers::pi;
+    const double row[] = {values[i],
+                          i > 0 ? values[i] - values[i - 1] : 0,
+                          i >= day ? values[i] - values[i - day] : 0,
+                          values[i] - mean,
+                          std::sin(angle),
+                          std::cos(angle)};
+    std::ranges::copy(row, table.row(i).begin());
+  }
+  return table;
+}
+
+const std::vector<std::string> kRowNames{"value", "step", "day before", "day's mean", "hour", "hour"};
+
+/// The rows with the highest scores, a share of `most`, are anomalies; the column that speaks loudest is the reason.
+template <class Model>
+std::vector<Verdict> judged(const Model& model, const ml::Table& rows, const AnomalyTask& task,
+                            const std::vector<std::string>& names) {
+  const auto scores = model.score(rows);
+  const double threshold = task.threshold > 0 ? task.threshold : ml::quantile(scores, 1 - task.most);
+  std::vector<Verdict> verdicts(rows.rows());
+  for (std::size_t i = 0; i < verdicts.size(); ++i) {
+    verdicts[i].score = scores[i], verdicts[i].anomaly = scores[i] >= threshold;
+    if (!verdicts[i].anomaly || !task.explain) continue;
+    const auto shares = model.explain(rows.row(i));
+    verdicts[i].reason = names[static_cast<std::size_t>(std::ranges::max_element(shares) - shares.begin())];
+  }
+  return verdicts;
+}
+
+std::optional<std::vector<Verdict>> judge_rows(const ml::Table& rows, const AnomalyTask& task,
+                                               const std::vector<std::string>& names) {
+  if (task.model == "isolation-forest")
+    return judged(usable(ml::IsolationForest::fit(rows, {.tails = task.tails, .seed = task.seed}), task.in), rows, task,
+                  names);
+  if (task.model == "ensemble")
+    return judged(usable(ml::OutlierEnsemble::fit(rows, task.seed), task.in), rows, task, names);
+  if (task.model == "autoencoder")
+    return judged(usable(ml::Autoencoder::fit(rows, {.seed = task.seed}), task.in), rows, task, names);
+  return std::nullopt;
+}
+
+}  // namespace
+
+int find_anomalies(const AnomalyTask& task) {
+  const auto series = series_of(read_frame(task.in), task.value);
+  std::vector<Verdict> verdicts;
+  if (task.model == "stream") {
+    verdicts = stream(series, task);
+  } else if (task.model == "s-h-esd") {
+    verdicts = seasonal(series, task);
+  } else {
+    auto explained = task;
+    explained.explain = true;
+    verdicts = *judge_rows(rows_of(series, ml::fill_gaps(series.values, 24)), explained, kRowNames);
+  }
+  OutputFile out(task.out);
+  out.write("timestamp,value,expected,anomaly_score,anomaly,reason\n");
+  const auto number = [](double value) { return std::isfinite(value) ? fmt::format("{:.10g}", value) : std::string{}; };
+  for (std::size_t i = 0; i < verdicts.size(); ++i) {
+    out.write(fmt::format("{},{},{},{:.8g},{},{}\n", series.stamps[i], number(series.values[i]),
+                          number(verdicts[i].expected), verdicts[i].score, verdicts[i].anomaly ? 1 : 0,
+                          verdicts[i].reason));
+  }
+  out.close();
+  return 0;
+}
+
+int find_anomalies_in_table(const AnomalyTask& task) {
+  const auto frame = read_frame(task.in);
+  auto ignore = task.ignore;
+  const auto* label = frame.find(task.label);
+  if (label != nullptr) ignore.push_back(task.label);
+  const auto recipe = usable(ml::Recipe::learn(frame.columns, {.ignore = ignore}), frame.path);
+  const auto verdicts = *judge_rows(usable(recipe.rows(frame.columns), frame.path), task, recipe.names());
+  OutputFile out(task.out);
+  out.write(fmt::format("{},score,anomaly{}\n", label != nullptr ? "label" : "row", task.explain ? ",reason" : ""));
+  for (std::size_t i = 0; i < verdicts.size(); ++i) {
+    const double first = label != nullptr ? label->numbers[i] : static_cast<double>(i + 1);
+    out.write(fmt::format("{},{:.8g},{}", first, verdicts[i].score, verdicts[i].anomaly ? 1 : 0));
+    out.write(task.explain ? fmt::format(",\"{}\"\n", verdicts[i].reason) : "\n");
+  }
+  out.close();
+  return 0;
+}
+
+}  // namespace wattd::cli

@@ -1,0 +1,232 @@
+#include "cli/ml/wattml.h"
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <functional>
+
+#include "cli/ml/frame.h"
+#include "ml-lite/forecast/choice.h"
+#include "telemetry/version.h"
+
+namespace wattd::cli {
+namespace {
+
+constexpr const char* kCalls = R"(
+Every call in full. Files are CSV with a header, plain or gzip, or C-MAPSS text; --out - is standard output.
+
+Anomalies of a series, value by value as they come, no look ahead (timestamp,value -> timestamp,…,anomaly_score,…):
+  wattml anomaly --model stream --in series.csv.gz --out scores/category/series.csv
+  score_nab.py --windows windows.json --results scores --profile standard
+  The score counts decades of surprise and holds back after an alarm; one threshold for all series: 2.1 (the flag),
+  2.35 on the NAB corpus, 2.0 on hourly meters. Other models look at the whole series at once:
+  wattml anomaly --model s-h-esd --max-anomalies 0.02 --direction both --in series.csv --out scores.csv
+  wattml anomaly --model s-h-esd --max-anomalies 0.02 --direction both --only-last day --in series.csv --out scores.csv
+  wattml anomaly --model s-h-esd --max-anomalies 0.02 --direction both --level med_max --in series.csv --out scores.csv
+
+Anomalies of rows; fitted on all rows without the label, which is only carried along (x0,…,label -> label,score,anomaly):
+  wattml anomaly-table --model ensemble --in rows.csv.gz --out scores.csv
+  wattml anomaly-table --model isolation-forest --in rows.csv.gz --out scores.csv
+  score_tabular.py anomaly --pred scores.csv
+
+Forecasts (timestamp,value -> origin,timestamp,mean,lo80,hi80,lo95,hi95); only rows up to an origin are used:
+  wattml forecast --model auto --in series.csv.gz --protocol rolling56 --out week.csv         14 origins, 168 steps each
+  wattml forecast --model auto --in series.csv.gz --protocol rolling56-hourly --out hour.csv  every hour, one step
+  wattml forecast --model auto --in series.csv.gz --protocol rolling56 --out week.csv --hourly hour.csv   both at once
+  score_forecast.py --actual series.csv.gz --forecast week.csv --horizons 24,168
+  score_forecast.py --actual series.csv.gz --forecast hour.csv --horizons 1
+  wattml forecast --model auto --in series.csv --origins origins.csv --horizon 24 --out day.csv
+  wattml forecast --model auto --in series.csv --horizon 168 --out ahead.csv                  from the end of the file
+
+Failures (0 or 1) from rows; flags that are set only at failures are left out (-> label,prob):
+  wattml fit --model failure --target "Machine failure" --ignore "UDI,Product ID,TWF,HDF,PWF,OSF,RNF" \
+    --limit strain:Type:L=11000,M=12000,H=13000 --band power:3500:9000 --in ai4i.csv.gz --save ai4i.wml
+  wattml predict --model failure --load ai4i.wml --in more.csv --out predictions.csv
+  wattml fit … --folds 5 --seed 1 --predictions predictions.csv    each row judged by a model that has not seen it
+  score_tabular.py classify --pred predictions.csv
+
+Remaining useful life from whole histories of units (unit,cycle,sensors -> rul,pred,lo,hi):
+  wattml fit --model remaining-life --unit unit --age cycle --cap 125 --in train_FD001.txt --save engines.wml
+  wattml predict --load engines.wml --in test_FD001.txt --lives RUL_FD001.txt --out predictions.csv   last row of each unit
+  wattml predict --load engines.wml --in other_engines.txt --out predictions.csv   each unit's last row is its failure
+  wattml fit … --folds 5 --seed 1 --predictions predictions.csv    folds by unit
+  score_tabular.py rul --pred predictions.csv --cap 125
+
+Survival (Cox; coefficients and log-likelihood on standard output; -> time,event,risk[,s<t>]):
+  wattml fit --model cox --ties efron --time week --event arrest --in rossi.csv --save rossi.wml
+  wattml fit --model cox --ties breslow --time time --event cens --reference menostat=Pre --in gbsg2.csv --save gbsg2.wml
+  wattml predict --load rossi.wml --in rossi.csv --survival-at 26,52 --out predictions.csv
+  score_tabular.py survival --pred predictions.csv
+
+Models are deterministic for a --seed. Exit status: 0, 1 for input that cannot be used (standard error says where and
+why), 2 for a wrong call.)";
+
+using Action = std::function<int()>;
+
+CLI::App* add(CLI::App& app, const char* name, const char* help, Action& chosen, Action action) {
+  auto* command = app.add_subcommand(name, help);
+  command->callback([&chosen, action = std::move(action)] { chosen = action; });
+  return command;
+}
+
+void add_anomaly(CLI::App& app, AnomalyTask& task, Action& chosen) {
+  auto* series = add(app, "anomaly", "Scores each value of a series", chosen, [&task] { return find_anomalies(task); });
+  auto* table = add(app, "anomaly-table", "Scores each row of a table", chosen,
+                    [&task] { return find_anomalies_in_table(task); });
+  series
+      ->add_option("--model", task.model,
+                   "stream (value by value), s-h-esd, isolation-forest or autoencoder (whole series)")
+      ->default_val("stream")
+      ->check(CLI::IsMember({"stream", "s-h-esd", "isolation-forest", "autoencoder"}));
+  series->add_option("--value", task.value, "The column (value, y or the only one)");
+  series->add_option("--period", task.period, "Steps of the season (s-h-esd; a day)")->check(CLI::Range(2, 1'000'000));
+  series->add_option("--direction", task.direction, "both, above or below (s-h-esd)")
+      ->check(CLI::IsMember({"both", "above", "below"}));
+  series->add_option("--only-last", task.only_last, "day or hour: flag no earlier ones (s-h-esd)")
+      ->check(CLI::IsMember({"day", "hour"}));
+  series
+      ->add_option("--level", task.level,
+                   "Flag only values of at least the median, p95 or p99 of the days' highest (s-h-esd)")
+      ->check(CLI::IsMember({"med_max", "p95", "p99"}));
+  table
+      ->add_option("--model", task.model,
+                   "ensemble (isolation forest, tails, robust distance), isolation-forest or autoencoder")
+      ->default_val("ensemble")
+      ->check(CLI::IsMember({"ensemble", "isolation-forest", "autoencoder"}));
+  table->add_option("--label", task.label, "A column that is carried along and never looked at (label)");
+  table->add_option("--ignore", task.ignore, "Columns that are no features, comma separated")->delimiter(',');
+  table
+      ->add_option("--tails", task.tails,
+                   "Of isolation-forest: heavy-tailed columns are cut more often, by this power of their kurtosis "
+                   "(0.5; 0: all alike)")
+      ->check(CLI::Range(0.0, 2.0));
+  table->add_flag("--explain", task.explain, "Add the column that speaks loudest in each flagged row");
+  for (auto* command : {series, table}) {
+    command->add_option("--in", task.in, "The file")->required();
+    command->add_option("--out", task.out, "The scores (standard output)");
+    command->add_option("--max-anomalies", task.most, "Share of values or rows that are flagged at most (0.02)")
+        ->check(CLI::Range(1e-6, 0.49));
+    command->add_option("--threshold", task.threshold, "Flag scores of at least this");
+    command->add_option("--seed", task.seed, "Of forests and networks (1)");
+  }
+}
+
+void add_forecast(CLI::App& app, ForecastTask& task, Action& chosen) {
+  auto* command = add(app, "forecast", "Forecasts a series, with 80 and 95 % bands", chosen,
+                      [&task] { return make_forecasts(task); });
+  command->add_option("--model", task.model, "One of " + ml::method_names() + " (auto)");
+  command->add_option("--in", task.in, "The series")->required();
+  command->add_option("--out", task.out, "The forecasts (standard output)");
+  command->add_option("--value", task.value, "The column (value, y or the only one)");
+  auto* protocol = command->add_option("--protocol", task.protocol, "rolling56 or rolling56-hourly")
+                       ->check(CLI::IsMember({"rolling56", "rolling56-hourly"}));
+  command
+      ->add_option("--hourly", task.hourly,
+                   "With rolling56: every hour's next one too, into this file, from the same fits")
+      ->needs(protocol);
+  command->add_option("--origins", task.origins, "A file of origins, a time a line (the end of the series)")
+      ->excludes(protocol);
+  command->add_option("--horizon", task.horizon, "Steps ahead (168)")->check(CLI::Range(1, 100'000));
+  command->add_option("--refit-hours", task.refit_hours, "Origins closer together share a fit (72)")
+      ->check(CLI::Range(1, 100'000));
+  command->add_option("--holidays", task.holidays,
+                      "A file of dates on which the site lives as on a Sunday, past and future");
+}
+
+void add_recipe(CLI::App& fit, MaintenanceTask& task) {
+  fit.add_option("--target", task.target, "Column of the failure, 0 or 1; or of any number for the trees");
+  fit.add_option("--time", task.time, "Of cox: how long a row was seen (time)");
+  fit.add_option("--event", task.event, "Of cox: 1 where that ended with the event, 0 where it is not known");
+  fit.add_option("--unit", task.unit, "Of remaining-life: which unit (unit)");
+  fit.add_option("--age", task.age, "Of remaining-life: its age (cycle)");
+  fit.add_option("--ignore", task.ignore, "Columns that are no features, comma separated")->delimiter(',');
+  fit.add_option("--reference", task.reference,
+                 "COLUMN=CLASS that the others are told against (the first); may be given again")
+      ->allow_extra_args(false);
+  fit.add_option("--limit", task.limits,
+                 "COLUMN:CLASS COLUMN:CLASS=LIMIT,…: a rated limit by class; adds the share of it; may be given again")
+      ->allow_extra_args(false);
+  fit.add_option("--band", task.bands,
+                 "COLUMN:LOW:HIGH: a rated band; adds the distance from its middle; may be given again")
+      ->allow_extra_args(false);
+}
+
+void add_maintenance(CLI::App& app, MaintenanceTask& task, Action& chosen) {
+  const auto names = CLI::IsMember({"failure", "random-forest", "gradient-boosting", "cox", "remaining-life"});
+  auto* fit = add(app, "fit", "Fits a model of failures, survival or remaining life", chosen,
+                  [&task] { return fit_maintenance(task); });
+  fit->add_option(
+         "--model", task.model,
+         "failure (random forest and boosting together), random-forest, gradient-boosting, cox or remaining-life")
+      ->required()
+      ->check(names);
+  fit->add_option("--in", task.in, "The rows")->required();
+  fit->add_option("--save", task.file, "The model");
+  add_recipe(*fit, task);
+  fit->add_option("--ties", task.ties, "Of cox: efron or breslow")->check(CLI::IsMember({"efron", "breslow"}));
+  fit->add_option("--ridge", task.ridge, "Of cox: penalty, for columns that depend on each other (0)")
+      ->check(CLI::NonNegativeNumber);
+  fit->add_option("--cap", task.cap, "Of remaining-life: longer lives are all alike (125)")->check(CLI::PositiveNumber);
+  fit->add_option("--folds", task.folds,
+                  "Judge each row by a model that has not seen its fold; measures on standard error")
+      ->check(CLI::Range(2, 100));
+  fit->add_option("--predictions", task.predictions, "Those judgements");
+  auto* predict = add(app, "predict", "What a fitted model says of other rows", chosen,
+                      [&task] { return predict_maintenance(task); });
+  predict->add_option("--model", task.model, "Not needed: the file knows")->check(names);
+  predict->add_option("--target", task.target, "Not needed: the file knows");
+  predict->add_option("--load", task.file, "The model")->required();
+  predict->add_option("--in", task.in, "The rows")->required();
+  predict->add_option("--out", task.out, "The predictions (standard output)");
+  predict->add_option(
+      "--lives", task.lives,
+      "Of remaining-life: what is left after each unit's last row, a number a line; that row alone is written");
+  predict->add_flag("--last", task.last, "Of remaining-life: the last row of each unit alone");
+  predict->add_flag("--explain", task.explain, "Add the three columns that say most of each row");
+  for (auto* command : {fit, predict}) {
+    command->add_option("--seed", task.seed, "Of forests and folds (1)");
+    command->add_option("--survival-at", task.survival_at, "Of cox: times, comma separated")->delimiter(',');
+  }
+}
+
+}  // namespace
+
+int run_wattml(int argc, char** argv) {
+  CLI::App app("wattml: the models of the wattd energy gateway, on files");
+  app.footer(kCalls);
+  app.require_subcommand(1);
+  app.set_version_flag("--version", std::string("wattml ") + kVersion);
+  AnomalyTask anomaly;
+  ForecastTask forecast;
+  MaintenanceTask maintenance;
+  struct {
+    std::string in, out = "-";
+    std::size_t window = 60;
+    std::vector<std::size_t> lags;
+  } features;
+  Action chosen;
+  add_anomaly(app, anomaly, chosen);
+  add_forecast(app, forecast, chosen);
+  add_maintenance(app, maintenance, chosen);
+  auto* engineer =
+      add(app, "features", "Adds calendar, rolling, rate and lag columns, and the power factor", chosen,
+          [&features] { return engineer_features(features.in, features.out, features.window, features.lags); });
+  engineer->add_option("--in", features.in, "timestamp and columns of numbers")->required();
+  engineer->add_option("--out", features.out, "The same and more (standard output)");
+  engineer->add_option("--window", features.window, "Rows of the rolling columns (60)")
+      ->check(CLI::Range(2, 1'000'000));
+  engineer->add_option("--lags", features.lags, "Rows back, comma separated")->delimiter(',');
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& problem) {
+    return app.exit(problem) == 0 ? 0 : 2;
+  }
+  try {
+    return chosen();
+  } catch (const BadInput& problem) {
+    fmt::print(stderr, "wattml: {}\n", problem.what());
+    return 1;
+  }
+}
+
+}  // namespace wattd::cli

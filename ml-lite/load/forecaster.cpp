@@ -1,0 +1,124 @@
+#include "ml-lite/load/forecaster.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "ml-lite/measures.h"
+#include "ml-lite/model_file.h"
+
+namespace wattd::ml::load {
+namespace {
+
+/// Between rehearsed origins: no divisor of a day, so that every hour is one.
+constexpr std::size_t kHop = 13;
+
+/// What a model that knows nothing of the last weeks would have said in them.
+Rehearsal rehearse(const State& state, const Model& model, std::size_t from, std::size_t end) {
+  Rehearsal rehearsal{.origins = {}, .end = end};
+  for (auto origin = from; origin < end; origin += kHop) {
+    auto& off =
+        rehearsal.origins.emplace_back(origin, std::vector<double>(kWeek, std::numeric_limits<double>::quiet_NaN()))
+            .off;
+    for (std::size_t h = 1; h <= kWeek && origin + h <= end; ++h)
+      off[h - 1] = state.z(origin + h) - model.forecast(state, origin + h, h);
+  }
+  return rehearsal;
+}
+
+}  // namespace
+
+Result<Model> Model::fit(const State& state, const LagSums& sums, std::size_t end, Parts parts) {
+  Model model;
+  model.parts = parts;
+  model.ridge = LagRidge(sums);
+  if (parts == Parts::ridge) return model;
+  model.experts = ExpertLine(state, end);
+  auto correction = Correction::fit(state, model.ridge, end);
+  if (!correction) return std::unexpected(correction.error());
+  auto next_hour = NextHour::fit(state, model.ridge, end);
+  if (!next_hour) return std::unexpected(next_hour.error());
+  model.correction = std::move(*correction), model.next_hour = std::move(*next_hour);
+  return model;
+}
+
+double Model::forecast(const State& state, std::size_t s, std::size_t h) const {
+  const double line = ridge.forecast(state, s, h);
+  if (parts == Parts::ridge) return line;
+  if (h == 1) return next_hour.forecast(state, s, line);
+  return (2 * line + correction.of(state, s, h, line) + experts.forecast(state, s, h)) / 3;
+}
+
+Result<Forecaster> Forecaster::fit(LocalTime first, std::span<const double> values, const Holidays& holidays,
+                                   Parts parts) {
+  if (values.size() < kLeast)
+    return fail(ErrorKind::permanent,
+                fmt::format("{} hours are too few: the forecaster needs {}, about nine weeks", values.size(), kLeast));
+  const auto missing =
+      static_cast<std::size_t>(std::ranges::count_if(values, [](double value) { return !std::isfinite(value); }));
+  if (missing > values.size() / 3)
+    return fail(ErrorKind::permanent,
+                fmt::format("{} of {} hours are missing, at most a third may be", missing, values.size()));
+  Forecaster forecaster;
+  forecaster.state_.emplace(first, Scale::of(values), holidays);
+  auto& state = *forecaster.state_;
+  for (const double value : values) state.append(value);
+  const auto end = values.size() - 1;
+  // Eight weeks, or what leaves as much again to learn from.
+  const auto back = std::min(kRehearsal, (values.size() - kWarm) / 2);
+  LagSums sums(state);
+  sums.advance(end - back);
+  auto before = Model::fit(state, sums, end - back, parts);
+  if (!before) return std::unexpected(before.error());
+  forecaster.bands_ = Bands(state, rehearse(state, *before, end - back, end));
+  sums.advance(end);
+  auto model = Model::fit(state, sums, end, parts);
+  if (!model) return std::unexpected(model.error());
+  forecaster.model_ = std::move(*model);
+  return forecaster;
+}
+
+std::vector<Step> Forecaster::forecast(std::size_t hours) const {
+  const auto& state = *state_;
+  const auto end = state.size() - 1;
+  std::vector<Step> steps;
+  for (std::size_t h = 1; h <= std::min(hours, kWeek); ++h) {
+    const double z = model_.forecast(state, end + h, h);
+    const auto hour = state.slot(end + h).hour;
+    const auto narrow = bands_.band(Bands::eighty, h, hour), wide = bands_.band(Bands::ninety_five, h, hour);
+    const auto from = [&](double offset) { return state.scale().from(z + offset); };
+    steps.push_back({from(0), from(narrow.low), from(narrow.high), from(std::min(narrow.low, wide.low)),
+                     from(std::max(narrow.high, wide.high))});
+  }
+  return steps;
+}
+
+void Forecaster::write(ByteWriter& out) const {
+  state_->write(out);
+  bands_.write(out);
+  out.byte(static_cast<std::uint8_t>(model_.parts));
+  model_.ridge.write(out);
+  if (model_.parts == Parts::ridge) return;
+  model_.experts.write(out);
+  model_.correction.write(out);
+  model_.next_hour.write(out);
+}
+
+Forecaster Forecaster::read(ByteReader& in) {
+  Forecaster forecaster;
+  forecaster.state_ = State::read(in);
+  forecaster.bands_ = Bands::read(in);
+  const auto parts = in.byte();
+  if (parts > static_cast<std::uint8_t>(Parts::all)) throw BadBytes("unknown parts");
+  forecaster.model_.parts = static_cast<Parts>(parts);
+  forecaster.model_.ridge = LagRidge::read(in);
+  if (forecaster.model_.parts == Parts::ridge) return forecaster;
+  forecaster.model_.experts = ExpertLine::read(in);
+  forecaster.model_.correction = Correction::read(in);
+  forecaster.model_.next_hour = NextHour::read(in);
+  return forecaster;
+}
+
+}  // namespace wattd::ml::load

@@ -1,0 +1,147 @@
+#include "ml-lite/load/state.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "ml-lite/measures.h"
+#include "ml-lite/model_file.h"
+
+namespace wattd::ml::load {
+namespace {
+
+constexpr std::size_t kWidths[] = {6, 24, 168, 672};
+constexpr double kWorkingDay = 0.1, kWeekend = 0.25, kAnyDay = 0.1;  ///< What a visit changes.
+
+double root(double value) { return std::copysign(std::sqrt(std::abs(value)), value); }
+
+}  // namespace
+
+Scale Scale::of(std::span<const double> values) {
+  Scale scale;
+  std::vector<double> roots;
+  for (const double value : values) {
+    if (!std::isfinite(value)) continue;
+    roots.push_back(root(value));
+    scale.negative_ = scale.negative_ || value < 0;
+  }
+  if (roots.empty()) return scale;
+  scale.centre_ = ml::mean(roots);
+  scale.spread_ = std::max(deviation(roots), 1e-12);
+  return scale;
+}
+
+double Scale::to(double value) const { return (root(value) - centre_) / spread_; }
+
+double Scale::from(double z) const {
+  const double value = z * spread_ + centre_;
+  return negative_ ? value * std::abs(value) : std::pow(std::max(value, 0.0), 2);
+}
+
+void Scale::write(ByteWriter& out) const { out.real(centre_), out.real(spread_), out.byte(negative_); }
+
+Scale Scale::read(ByteReader& in) {
+  Scale scale;
+  scale.centre_ = read_finite(in), scale.spread_ = read_finite(in), scale.negative_ = in.byte() != 0;
+  if (!(scale.spread_ > 0)) throw BadBytes("an impossible scale");
+  return scale;
+}
+
+State::State(LocalTime first, Scale scale, Holidays holidays)
+    : first_(first), scale_(scale), holidays_(std::move(holidays)) {}
+
+Slot State::slot(std::size_t t) const {
+  const auto calendar = calendar_at(time(t), holidays_);
+  return {calendar.hour, calendar.weekday, calendar.day_type()};
+}
+
+void State::append(double value) {
+  const auto t = z_.size();
+  const auto here = slot(t);
+  const auto index = here.index();
+  // A row of what was usual begins as a copy of the one before.
+  usual_.resize((t + 1) * kSlots), usual_of_hour_.resize((t + 1) * 24);
+  if (t > 0) {
+    std::copy_n(usual_.end() - 2 * kSlots, kSlots, usual_.end() - kSlots);
+    std::copy_n(usual_of_hour_.end() - 48, 24, usual_of_hour_.end() - 24);
+  }
+  float& usual = usual_[t * kSlots + index];
+  float& usual_of_hour = usual_of_hour_[t * 24 + here.hour];
+  const bool slot_known = known_[index], hour_known = known_[kSlots + here.hour];
+  double z = scale_.to(value);
+  if (!std::isfinite(z))
+    z = slot_known   ? static_cast<double>(usual)
+        : hour_known ? static_cast<double>(usual_of_hour)
+        : t > 0      ? z_.back()
+                     : 0;
+  z_.push_back(z);
+  const double off = slot_known ? z - static_cast<double>(usual) : 0;
+  usual = slot_known
+              ? static_cast<float>(static_cast<double>(usual) + (here.day_type == 0 ? kWorkingDay : kWeekend) * off)
+              : static_cast<float>(z);
+  usual_of_hour =
+      hour_known
+          ? static_cast<float>(static_cast<double>(usual_of_hour) + kAnyDay * (z - static_cast<double>(usual_of_hour)))
+          : static_cast<float>(z);
+  known_[index] = known_[kSlots + here.hour] = true;
+  for (std::size_t w = 0; w < means_.size(); ++w) {
+    sums_[w] += z;
+    if (t >= kWidths[w]) sums_[w] -= z_[t - kWidths[w]];
+    means_[w].push_back(sums_[w] / static_cast<double>(std::min(t + 1, kWidths[w])));
+  }
+  off_.push_back(off);
+  double sum = 0;
+  for (std::size_t k = 0; k < std::min<std::size_t>(24, off_.size()); ++k) sum += off_[t - k];
+  surprise_.push_back(sum / 24);
+}
+
+void State::write(ByteWriter& out) const {
+  // The longest lag, before the first of the hours whose means are asked for.
+  const auto kept = std::min(z_.size(), kLongestLag + kWeek + 24);
+  const auto from = z_.size() - kept;
+  scale_.write(out);
+  out.zigzag_varint(time(from).time_since_epoch().count());
+  out.varint(holidays_.size());
+  for (const auto date : holidays_) out.zigzag_varint(date.time_since_epoch().count());
+  for (const bool known : known_) out.byte(known);
+  write_floats(out, std::span(usual_).last(kSlots));
+  write_floats(out, std::span(usual_of_hour_).last(24));
+  write_reals(out, std::span(z_).subspan(from));
+  write_reals(out, std::span(off_).last(std::min<std::size_t>(24, off_.size())));
+}
+
+State State::read(ByteReader& in) {
+  const auto scale = Scale::read(in);
+  const auto first = in.zigzag_varint();
+  if (std::abs(static_cast<double>(first)) > 9e11) throw BadBytes("an impossible time");
+  Holidays holidays;
+  for (auto left = in.count(1); left > 0; --left) {
+    const auto date = in.zigzag_varint();
+    if (std::abs(static_cast<double>(date)) > 1e7) throw BadBytes("an impossible day");
+    holidays.insert(std::chrono::local_days(std::chrono::days(date)));
+  }
+  State state(LocalTime(std::chrono::seconds(first)), scale, std::move(holidays));
+  std::vector<bool> known;
+  for (std::size_t i = 0; i < state.known_.size(); ++i) known.push_back(in.byte() != 0);
+  std::array<float, kSlots> usual;
+  std::array<float, 24> usual_of_hour;
+  read_floats_into(in, usual);
+  read_floats_into(in, usual_of_hour);
+  const auto values = read_reals(in);
+  const auto off = read_reals(in);
+  if (values.empty() || values.size() > kLongestLag + kWeek + 24 ||
+      off.size() != std::min<std::size_t>(24, values.size()))
+    throw BadBytes("the last hours do not match");
+  // Means follow from the hours; what is usual knows more than they do, and is put in its place at the end.
+  for (const double z : values) state.append(scale.from(z));
+  state.z_ = values;
+  state.known_ = std::move(known);
+  std::ranges::copy(usual, state.usual_.end() - kSlots);
+  std::ranges::copy(usual_of_hour, state.usual_of_hour_.end() - 24);
+  std::ranges::copy(off, state.off_.end() - static_cast<std::ptrdiff_t>(off.size()));
+  double sum = 0;
+  for (const double value : off) sum += value;
+  state.surprise_.back() = sum / 24;
+  return state;
+}
+
+}  // namespace wattd::ml::load

@@ -1,0 +1,76 @@
+// A model file may come from anywhere: with a bundle, by mail, from a disk full of zeros. The checksum and the head are
+// made here, so that the fuzzer gets past them; the first byte picks the kind. What is read is used: a model that was
+// taken must not fail later.
+#include <cmath>
+#include <cstdlib>
+#include <vector>
+
+#include "ml-lite/anomaly/autoencoder.h"
+#include "ml-lite/anomaly/outlier_ensemble.h"
+#include "ml-lite/failure/maintenance_model.h"
+#include "ml-lite/forecast/additive.h"
+#include "ml-lite/forecast/lstm.h"
+#include "ml-lite/forecast/sarima.h"
+#include "ml-lite/forecast/smoothing.h"
+#include "ml-lite/load/forecaster.h"
+#include "ml-lite/model_file.h"
+#include "ml-lite/stream/detector.h"
+
+namespace {
+
+using namespace wattd::ml;
+
+/// Reads a body as this kind, uses it, and reads back what it writes.
+template <class Model, class Use>
+void try_as(std::span<const std::uint8_t> body, Use use) {
+  auto model = decode<Model>(seal(Model::kKind, Model::kVersion, body));
+  if (!model) return;
+  use(*model);
+  if (!decode<Model>(encode(*model))) std::abort();
+}
+
+template <class Model>
+void score(const Model& model) {
+  if (model.columns() > 1000) return;
+  std::vector<double> row(model.columns(), 0.5);
+  row[0] = std::nan("");
+  (void)model.score(row);
+}
+
+template <class Model>
+void predict(const Model& model) {
+  if (model.columns() <= 1000) (void)model.predict(std::vector<double>(model.columns(), 0.5));
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, size_t size) {
+  (void)unseal({data, size});
+  if (size == 0) return 0;
+  const std::span body(data + 1, size - 1);
+  const auto start = LocalTime(std::chrono::seconds(1'770'595'200));
+  switch (data[0] % 13) {
+    case 0: try_as<IsolationForest>(body, [](auto& model) { score(model); }); break;
+    case 1: try_as<OutlierEnsemble>(body, [](auto& model) { score(model); }); break;
+    case 2: try_as<Autoencoder>(body, [](auto& model) { score(model); }); break;
+    case 3:
+      try_as<StreamDetector>(body, [&](auto& model) {
+        for (int i = 0; i < 50; ++i) (void)model.judge(start + std::chrono::hours(i), i % 7);
+      });
+      break;
+    case 4: try_as<RandomForest>(body, [](auto& model) { predict(model); }); break;
+    case 5: try_as<GradientBoosting>(body, [](auto& model) { predict(model); }); break;
+    case 6: try_as<FailureCommittee>(body, [](auto& model) { predict(model); }); break;
+    case 7:
+      try_as<Cox>(body, [](auto& model) {
+        if (model.columns() <= 1000) (void)model.survival(std::vector<double>(model.columns(), 0.5), 1);
+      });
+      break;
+    case 8: try_as<Sarima>(body, [](auto& model) { (void)model.forecast(3); }); break;
+    case 9: try_as<Smoothing>(body, [](auto& model) { model.observe(1), (void)model.forecast(3); }); break;
+    case 10: try_as<Additive>(body, [&](auto& model) { (void)model.forecast(std::vector<LocalTime>{start}); }); break;
+    case 11: try_as<Lstm>(body, [](auto& model) { (void)model.forecast(2); }); break;
+    default: try_as<MaintenanceModel>(body, [](auto& model) { (void)model.kind(); }); break;
+  }
+  return 0;
+}

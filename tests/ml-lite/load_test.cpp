@@ -1,0 +1,106 @@
+#include <gtest/gtest.h>
+
+#include "ml-lite/forecast/choice.h"
+#include "ml-lite/load/forecaster.h"
+#include "ml-lite/measures.h"
+#include "ml-lite/model_file.h"
+#include "tests/ml-lite/series.h"
+
+namespace wattd::ml {
+namespace {
+
+constexpr LocalTime kMonday{std::chrono::seconds(1'770'595'200)};  // 2026-02-09 00:00
+constexpr std::size_t kHours = 24 * 7 * 11;
+
+/// Fitted once: it takes a second, and many with a sanitizer.
+const load::Forecaster& fitted() {
+  static const auto forecaster = *load::Forecaster::fit(kMonday, building_load(kHours, 0.1));
+  return forecaster;
+}
+
+TEST(LoadForecasterTest, knows_the_week_better_than_the_week_before_and_its_bands_hold) {
+  const auto values = building_load(kHours + 168, 0.1);
+  const std::span actual(values.data() + kHours, 168), before(values.data() + kHours - 168, 168);
+  std::vector<double> median, low, high;
+  for (const auto& step : fitted().forecast(168)) {
+    median.push_back(step.median), low.push_back(step.low80), high.push_back(step.high80);
+    EXPECT_LE(step.low95, step.low80);
+    EXPECT_LE(step.low80, step.high80);
+    EXPECT_LE(step.high80, step.high95);
+    EXPECT_GE(step.low95, 0);
+  }
+  EXPECT_LT(mean_absolute_error(actual, median), 0.85 * mean_absolute_error(actual, before));
+  EXPECT_NEAR(coverage(actual, low, high), 0.8, 0.12);
+}
+
+TEST(LoadForecasterTest, forecasts_from_a_file_as_it_did_before) {
+  auto kept = decode<load::Forecaster>(encode(fitted()));
+  ASSERT_TRUE(kept) << kept.error().message;
+  auto original = fitted();
+  // And goes on alike when more hours come.
+  for (int hour = 0; hour < 30; ++hour) {
+    const auto a = original.forecast(168), b = kept->forecast(168);
+    for (std::size_t h = 0; h < a.size(); ++h) ASSERT_NEAR(a[h].median, b[h].median, 1e-6) << hour << " + " << h;
+    original.observe(50 + hour), kept->observe(50 + hour);
+  }
+  EXPECT_EQ(original.end(), kMonday + std::chrono::hours(kHours + 29));
+  EXPECT_EQ(kept->end(), original.end());
+}
+
+TEST(LoadForecasterTest, nothing_behind_an_origin_changes_what_was_forecast_there) {
+  // What a hole in the middle hides, it hides: but the last hours count as they are.
+  auto values = building_load(kHours, 0.1);
+  for (std::size_t i = 500; i < 560; ++i) values[i] = std::nan("");
+  const auto holed = load::Forecaster::fit(kMonday, values);
+  ASSERT_TRUE(holed);
+  const auto a = fitted().forecast(24), b = holed->forecast(24);
+  for (std::size_t h = 0; h < 24; ++h) EXPECT_NEAR(a[h].median, b[h].median, 12) << h;
+}
+
+TEST(LoadForecasterTest, what_cannot_be_learnt_from_is_refused_with_a_reason) {
+  EXPECT_EQ(load::Forecaster::fit(kMonday, building_load(1000)).error().message,
+            "1000 hours are too few: the forecaster needs 1344, about nine weeks");
+  std::vector<double> holes(kHours, std::nan(""));
+  EXPECT_NE(load::Forecaster::fit(kMonday, holes).error().message.find("are missing, at most a third may be"),
+            std::string::npos);
+}
+
+TEST(ChoiceTest, every_method_forecasts_a_short_series_with_bands) {
+  const auto values = building_load(24 * 28);
+  for (const auto method :
+       {Method::automatic, Method::seasonal_naive, Method::holt_winters, Method::sarima, Method::additive}) {
+    const auto model = fit_series(method, {.first = kMonday, .values = values});
+    ASSERT_TRUE(model) << to_string(method) << ": " << model.error().message;
+    const auto steps = (*model)->forecast(24);
+    ASSERT_EQ(steps.size(), 24u);
+    for (const auto& step : steps)
+      EXPECT_TRUE(step.low95 <= step.low80 && step.low80 <= step.median && step.median <= step.high80)
+          << to_string(method);
+  }
+}
+
+TEST(ChoiceTest, what_repeats_itself_is_left_to_the_naive_forecast_and_days_are_a_series_too) {
+  std::vector<double> values;
+  for (int day = 0; day < 60; ++day) values.push_back(day % 7 < 5 ? 100 : 20);
+  const auto model =
+      fit_series(Method::automatic, {.first = kMonday, .step = std::chrono::hours(24), .values = values});
+  ASSERT_TRUE(model);
+  const auto steps = (*model)->forecast(7);
+  for (int day = 0; day < 7; ++day)
+    EXPECT_NEAR(steps[static_cast<std::size_t>(day)].median, (60 + day) % 7 < 5 ? 100 : 20, 3) << day;
+}
+
+TEST(ChoiceTest, gaps_take_the_place_of_the_same_phase) {
+  const double nan = std::nan("");
+  EXPECT_EQ(fill_gaps(std::vector<double>{1, 2, nan, 4, 3, 6}, 2), (std::vector<double>{1, 2, 2, 4, 3, 6}));
+  EXPECT_EQ(fill_gaps(std::vector<double>{nan, nan, 5}, 7), (std::vector<double>{5, 5, 5}));
+}
+
+TEST(ChoiceTest, names_are_found_again) {
+  EXPECT_EQ(method_of("holt-winters"), Method::holt_winters);
+  EXPECT_FALSE(method_of("prophet"));
+  EXPECT_EQ(method_names(), "auto, load, linear, seasonal-naive, holt-winters, sarima, additive, lstm");
+}
+
+}  // namespace
+}  // namespace wattd::ml

@@ -1,0 +1,231 @@
+"""wattml on real data and on bad input, under the scorers that lie beside the data."""
+import csv
+import gzip
+import json
+import math
+import os
+import pathlib
+import random
+import subprocess
+import sys
+
+import pytest
+
+from plant import BUILD
+
+WATTML = BUILD / "wattml"
+DATA = pathlib.Path(os.environ.get("WATTD_DATA", "/nonexistent")) / "ml" / "data"
+SCORERS = DATA.parent / "scorers"
+needs_data = pytest.mark.skipif("WATTD_DATA" not in os.environ, reason="WATTD_DATA names no directory with ml/ in it")
+
+
+def wattml(*arguments, status=0) -> subprocess.CompletedProcess:
+    done = subprocess.run([WATTML, *map(str, arguments)], capture_output=True, text=True)
+    assert done.returncode == status, f"{arguments} ended with {done.returncode}: {done.stderr}"
+    return done
+
+
+def scorer(name: str):
+    if str(SCORERS) not in sys.path:
+        sys.path.insert(0, str(SCORERS))
+    return __import__(name)
+
+
+def rows_of(path) -> list:
+    with (gzip.open(path, "rt") if str(path).endswith(".gz") else open(path)) as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture
+def series(tmp_path):
+    """Twelve weeks of a building, an hour a row, with an hour that is four times too high."""
+    chance = random.Random(1)
+    path = tmp_path / "series.csv"
+    with open(path, "w") as out:
+        print("timestamp,value,filled", file=out)
+        for hour in range(24 * 84):
+            day, at = hour // 24, hour % 24
+            load = (100 if day % 7 < 5 and 7 <= at < 18 else 40) * (1 + chance.gauss(0, .03)) * (4 if hour == 1500 else 1)
+            print(f"2026-{2 + (day + 8) // 28 if day < 20 else 3 + (day - 20) // 31:02}-{(day + 8) % 28 + 1 if day < 20 else (day - 20) % 31 + 1:02} {at:02}:00:00,{load:.3f},0", file=out)
+    return path
+
+
+@needs_data
+@pytest.mark.parametrize("corpus, threshold", [("nab", 2.35), ("meter_injected", 2.0)])
+def test_one_threshold_finds_what_is_odd_in_every_series(corpus, threshold, tmp_path):
+    data = DATA / corpus / "data"
+    for path in data.rglob("*.csv.gz"):
+        out = tmp_path / path.relative_to(data).with_suffix("")
+        out.parent.mkdir(parents=True, exist_ok=True)
+        wattml("anomaly", "--model", "stream", "--in", path, "--out", out)
+    windows = json.loads((DATA / corpus / "windows.json").read_text())
+    assert scorer("score_nab").score(str(tmp_path), windows, threshold=threshold)["normalised"] >= 60
+
+
+@needs_data
+def test_rows_that_are_odd_score_high_in_every_table(tmp_path):
+    areas = []
+    for path in sorted((DATA / "tabular_anomaly").glob("*.csv.gz")):
+        wattml("anomaly-table", "--model", "ensemble", "--in", path, "--out", tmp_path / "scores.csv")
+        rows = scorer("score_tabular").rd(str(tmp_path / "scores.csv"))
+        areas.append(scorer("score_tabular").anomaly(rows["label"], rows["score"])["roc_auc"])
+    assert len(areas) == 3 and sum(areas) / 3 >= .89
+
+
+@needs_data
+def test_a_week_is_forecast_better_than_by_the_week_before_and_within_its_bands(tmp_path):
+    actual = DATA / "load_hourly" / "tetouan_z1_kw.csv.gz"
+    values = {row["timestamp"]: float(row["value"]) for row in rows_of(actual)}
+    stamps = list(values)
+    origins = tmp_path / "origins.csv"
+    origins.write_text("origin\n" + "".join(f"{stamps[len(stamps) - 1345 + 336 * i]}\n" for i in range(4)))
+    wattml("forecast", "--in", actual, "--origins", origins, "--out", tmp_path / "forecast.csv")
+    json_file = tmp_path / "scores.json"
+    subprocess.run([sys.executable, SCORERS / "score_forecast.py", "--actual", actual, "--forecast", tmp_path / "forecast.csv", "--horizons", "168", "--json", json_file],
+                   check=True, stdout=subprocess.DEVNULL)
+    ours = json.loads(json_file.read_text())["168"]
+    naive = [abs(values[row["timestamp"]] - values[stamps[stamps.index(row["timestamp"]) - 168]]) for row in rows_of(tmp_path / "forecast.csv")]
+    assert len(naive) == 4 * 168
+    assert ours["MAE"] < .9 * sum(naive) / len(naive)
+    assert 68 <= ours["cover80"] <= 92
+
+
+@needs_data
+def test_failures_are_told_by_a_model_that_was_kept_in_a_file(tmp_path):
+    rows = DATA / "maintenance" / "ai4i2020_dev.csv.gz"
+    call = ["fit", "--model", "failure", "--target", "Machine failure", "--ignore", "UDI,Product ID,TWF,HDF,PWF,OSF,RNF", "--limit",
+            "strain:Type:L=11000,M=12000,H=13000", "--band", "power:3500:9000"]
+    done = wattml(*call, "--in", rows, "--save", tmp_path / "a.wml", "--folds", 5, "--predictions", tmp_path / "p.csv")
+    judged = scorer("score_tabular").rd(str(tmp_path / "p.csv"))
+    result = scorer("score_tabular").classify(judged["label"], judged["prob"])
+    assert result["pr_auc"] >= .89 and result["brier"] <= .0072
+    # What it says of itself is what the scorer says of it.
+    assert json.loads(done.stderr.splitlines()[-1])["pr_auc"] == pytest.approx(result["pr_auc"], abs=1e-5)
+    wattml(*call, "--in", rows, "--save", tmp_path / "b.wml")
+    assert (tmp_path / "a.wml").read_bytes() == (tmp_path / "b.wml").read_bytes()
+    wattml("predict", "--load", tmp_path / "a.wml", "--in", rows, "--out", tmp_path / "q.csv", "--explain")
+    assert {*rows_of(tmp_path / "q.csv")[0]} == {"label", "prob", "reason"}
+
+
+@needs_data
+def test_the_flags_of_a_failure_are_no_features(tmp_path):
+    done = wattml("fit", "--model", "random-forest", "--target", "Machine failure", "--in", DATA / "maintenance" / "ai4i2020_dev.csv.gz", "--save", tmp_path / "m.wml")
+    for flag in ("TWF", "HDF", "PWF", "OSF"):
+        assert f"left out {flag}: is set only where the target is" in done.stderr
+
+
+@needs_data
+def test_survival_is_that_of_the_reference():
+    reference = json.loads((DATA / "survival" / "cox_reference.json").read_text())
+    calls = {"rossi": ["--time", "week", "--event", "arrest"], "gbsg2": ["--time", "time", "--event", "cens", "--reference", "menostat=Pre"]}
+    for name, expected in reference.items():
+        file, ties = name.split("/")
+        text = wattml("fit", "--model", "cox", "--ties", ties, *calls[file], "--in", DATA / "survival" / f"{file}.csv").stdout
+        found = {line.split()[0].lower(): float(line.split()[1]) for line in text.splitlines() if " se " in line}
+        for column, value in expected["coef"].items():
+            assert found[column.lower()] == pytest.approx(value, abs=1e-5), (name, column)
+        assert float(text.split()[-1]) == pytest.approx(expected["llf"], abs=1e-4), name
+
+
+@needs_data
+def test_engines_are_judged_from_their_own_file_format(tmp_path):
+    source = DATA / "maintenance" / "cmapss_train_FD001.txt.gz"
+    with gzip.open(source, "rt") as file:
+        lines = [line for line in file if int(line.split()[0]) <= 24]
+    train, test = tmp_path / "train.txt", tmp_path / "test.txt"
+    train.write_text("".join(line for line in lines if int(line.split()[0]) <= 20))
+    # The last four stop long before their end, as the published test set does.
+    ends = {unit: max(int(line.split()[1]) for line in lines if int(line.split()[0]) == unit) for unit in range(21, 25)}
+    test.write_text("".join(line for line in lines if int(line.split()[0]) > 20 and int(line.split()[1]) <= ends[int(line.split()[0])] - 60))
+    (tmp_path / "lives.txt").write_text("60\n" * 4)
+    wattml("fit", "--model", "remaining-life", "--in", train, "--save", tmp_path / "e.wml")
+    wattml("predict", "--load", tmp_path / "e.wml", "--in", test, "--lives", tmp_path / "lives.txt", "--out", tmp_path / "p.csv")
+    rows = rows_of(tmp_path / "p.csv")
+    assert [row["rul"] for row in rows] == ["60"] * 4
+    assert all(float(row["lo"]) <= float(row["pred"]) <= float(row["hi"]) for row in rows)
+    assert abs(sum(float(row["pred"]) for row in rows) / 4 - 60) < 30
+
+
+def test_an_odd_hour_is_told_as_it_comes_and_when_it_is_looked_for(series, tmp_path):
+    wattml("anomaly", "--in", series, "--out", tmp_path / "stream.csv")
+    rows = rows_of(tmp_path / "stream.csv")
+    assert len(rows) == 24 * 84
+    flagged = [i for i, row in enumerate(rows) if row["anomaly"] == "1"]
+    assert 1500 in flagged and len(flagged) <= 6
+    assert rows[1500]["reason"] == "jump"
+    wattml("anomaly", "--model", "s-h-esd", "--period", 168, "--in", series, "--out", tmp_path / "esd.csv")
+    worst = max(rows_of(tmp_path / "esd.csv"), key=lambda row: float(row["anomaly_score"]))
+    assert worst["timestamp"] == rows[1500]["timestamp"] and worst["anomaly"] == "1" and worst["reason"] == "above"
+
+
+def test_a_stream_is_judged_without_what_comes_later(series, tmp_path):
+    wattml("anomaly", "--in", series, "--out", tmp_path / "whole.csv")
+    lines = series.read_text().splitlines()
+    (tmp_path / "half.csv").write_text("\n".join(lines[:1001]) + "\n")
+    wattml("anomaly", "--in", tmp_path / "half.csv", "--out", tmp_path / "half_scores.csv")
+    assert (tmp_path / "whole.csv").read_text().splitlines()[:1001] == (tmp_path / "half_scores.csv").read_text().splitlines()
+
+
+def test_every_forecaster_writes_what_was_asked_for(series, tmp_path):
+    for model in ("auto", "linear", "seasonal-naive", "holt-winters", "sarima", "additive"):
+        wattml("forecast", "--model", model, "--in", series, "--horizon", 24, "--out", tmp_path / "f.csv")
+        rows = rows_of(tmp_path / "f.csv")
+        assert len(rows) == 24 and rows[0]["origin"] < rows[0]["timestamp"] < rows[23]["timestamp"], model
+        assert all(float(row["lo95"]) <= float(row["lo80"]) <= float(row["mean"]) <= float(row["hi80"]) <= float(row["hi95"]) for row in rows), model
+
+
+def test_what_comes_after_an_origin_changes_nothing_there(series, tmp_path):
+    origin = series.read_text().splitlines()[1801].split(",")[0]
+    (tmp_path / "origins").write_text(origin + "\n")
+    wattml("forecast", "--in", series, "--origins", tmp_path / "origins", "--horizon", 48, "--out", tmp_path / "a.csv")
+    lines = series.read_text().splitlines()
+    other = [line if i <= 1801 else line.split(",")[0] + ",999,0" for i, line in enumerate(lines)]
+    (tmp_path / "other.csv").write_text("\n".join(other) + "\n")
+    wattml("forecast", "--in", tmp_path / "other.csv", "--origins", tmp_path / "origins", "--horizon", 48, "--out", tmp_path / "b.csv")
+    assert (tmp_path / "a.csv").read_text() == (tmp_path / "b.csv").read_text()
+
+
+def test_features_are_those_of_the_platform(tmp_path):
+    (tmp_path / "d.csv").write_text("timestamp,voltage,current,power\n" + "".join(f"2026-02-07 22:{minute:02}:00,230,1,{200 + minute}\n" for minute in range(5)))
+    wattml("features", "--window", 2, "--lags", 1, "--in", tmp_path / "d.csv", "--out", tmp_path / "f.csv")
+    row = rows_of(tmp_path / "f.csv")[3]
+    assert (row["hour"], row["day_of_week"], row["is_weekend"]) == ("22", "5", "1")
+    assert float(row["power_factor"]) == pytest.approx(203 / 230) and float(row["power_rolling_mean"]) == 202.5
+    assert float(row["power_rolling_std"]) == pytest.approx(math.sqrt(.5)) and row["power_rate"] == "1" and row["power_lag_1"] == "202"
+
+
+def test_the_help_has_every_call():
+    text = wattml("--help").stdout
+    for call in ("anomaly --model stream", "anomaly-table --model", "forecast --model auto", "--protocol rolling56", "fit --model failure", "fit --model cox",
+                 "fit --model remaining-life", "predict --load"):
+        assert f"wattml {call}" in text or call in text, call
+
+
+@pytest.mark.parametrize("content, arguments, words", [
+    ("", ["anomaly"], "is empty"),
+    ("timestamp,value\n", ["anomaly"], "has no rows"),
+    ("when,value\n1,2\n", ["anomaly"], "there is no column timestamp"),
+    ("timestamp,value\n2026-02-07 11:26:00,1\nyesterday,2\n", ["anomaly"], ":3: \"yesterday\" is no timestamp, expected 2026-02-07 11:26:00"),
+    ("timestamp,value\n2026-02-07 11:26:00,1,5\n", ["anomaly"], ":2: 3 cells, expected 2"),
+    ("timestamp,value\n2026-02-07 11:26:00,high\n", ["anomaly"], "column value holds texts, expected numbers"),
+    ("timestamp,value\n2026-02-07 11:00:00,1\n2026-02-07 11:00:00,1\n", ["forecast"], ":3: 2026-02-07 11:00:00 is not after the row before"),
+    ("timestamp,value\n2026-02-07 11:00:00,1\n2026-02-07 12:00:00,1\n", ["forecast"], "fewer than four values"),
+    ("timestamp,value\n2026-02-07 11:00:00,1\n2026-02-07 12:00:00,1\n", ["forecast", "--model", "prophet"], "no model is named prophet; there are auto, load"),
+    ("timestamp,value\n2026-02-07 11:00:00,1\n2026-02-07 12:00:00,1\n", ["forecast", "--protocol", "rolling56"], "2 hours are too few for eight weeks of origins"),
+    ("a,b\n1,2\n3,5\n", ["fit", "--model", "failure", "--target", "c"], "there is no column c; it has a, b"),
+    ("a,b\n1,2\n3,5\n", ["fit", "--model", "failure", "--target", "b"], "the target is to be 0 or 1 in every row"),
+    ("a,b\n1,2\n3,5\n", ["fit", "--model", "cox"], "cox needs --time and --event"),
+    ("not a model", ["predict", "--load"], "not a model file"),
+])
+def test_bad_input_is_refused_with_the_place_and_leaves_no_file(content, arguments, words, tmp_path):
+    bad, out = tmp_path / "bad.csv", tmp_path / "out.csv"
+    bad.write_text(content)
+    call = [*arguments, bad, "--in", bad, "--out", out] if arguments[-1] == "--load" else [*arguments, "--in", bad, "--save" if arguments[0] == "fit" else "--out", out]
+    done = wattml(*call, status=1)
+    assert words in done.stderr and done.stderr.startswith("wattml: ") and len(done.stderr.splitlines()) == 1
+    assert not out.exists() and not list(tmp_path.glob("*.partial"))
+
+
+def test_a_wrong_call_is_told_so():
+    assert "--in is required" in wattml("anomaly", status=2).stderr
+    assert wattml("anomaly", "--model", "oracle", "--in", "x", status=2).stderr
