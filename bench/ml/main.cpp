@@ -37,6 +37,15 @@ double seconds(const std::function<void()>& work, int times = 5) {
 
 void say(const char* name, double value) { fmt::print("{} {:.6g}\n", name, value); }
 
+/// The highest that the whole process has been.
+double peak_mb() {
+  std::ifstream status("/proc/self/status");
+  for (std::string word; status >> word;) {
+    if (word == "VmHWM:" && status >> word) return std::stod(word) / 1024;
+  }
+  return 0;
+}
+
 double heap_mb() { return static_cast<double>(mallinfo2().uordblks) / 1e6; }
 
 /// Seven days of a motor at five seconds: voltage, current, power and temperature.
@@ -100,10 +109,9 @@ void sarima(const std::string& path) {
   std::ifstream file(path);
   std::vector<double> values;
   for (double value; file >> value;) values.push_back(value);
-  const double before = heap_mb();
   Result<Sarima> model = fail(ErrorKind::retry, "");
   say("sarima.fit", seconds([&] { model = Sarima::fit(values, {.start_variance = 1e6}); }, 3));
-  say("sarima.heap", heap_mb() - before);
+  say("sarima.peak", peak_mb());
   say("sarima.likelihood", model->log_likelihood());
   say("sarima.exact", Sarima::fit(values)->log_likelihood());
 }

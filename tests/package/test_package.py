@@ -29,7 +29,7 @@ def wattd_of(packages) -> pathlib.Path:
 
 def test_the_package_holds_what_it_promises_and_is_small(packages):
     listing = run("dpkg-deb", "-c", wattd_of(packages)).stdout
-    for path in ("/usr/sbin/wattd", "/usr/bin/wattctl", "/usr/share/wattd/profiles/eastron-sdm630.toml", "/etc/wattd/wattd.toml",
+    for path in ("/usr/sbin/wattd", "/usr/bin/wattctl", "/usr/share/wattd/models/motor-failure.wml", "/usr/share/wattd/profiles/eastron-sdm630.toml", "/etc/wattd/wattd.toml",
                  "/lib/systemd/system/wattd.service", "/usr/lib/sysusers.d/wattd.conf", "/usr/lib/tmpfiles.d/wattd.conf",
                  "/usr/share/man/man8/wattd.8.gz", "/usr/share/man/man1/wattctl.1.gz", "/usr/share/bash-completion/completions/wattctl"):
         assert f".{path}\n" in listing, path
@@ -56,6 +56,7 @@ def test_install_start_and_purge_are_clean(packages, tmp_path):
         assert run("stat", "-c", "%U %a", "/var/lib/wattd").stdout == "wattd 750\n"
         assert run("stat", "-c", "%G %a", "/etc/wattd/wattd.toml").stdout == "wattd 640\n"
         assert "good" in run("wattctl", "check-config").stdout
+        assert "fit" in run("wattml", "--help").stdout
         assert "eastron-sdm120" in run("wattctl", "meter", "profiles").stdout
         run("mandb", "-q", check=False)
         assert "wattctl" in run("man", "-w", "wattctl", check=False).stdout or not shutil.which("man")
@@ -79,6 +80,6 @@ def test_install_start_and_purge_are_clean(packages, tmp_path):
             daemon.terminate()
             assert daemon.wait(20) == 0
     finally:
-        run("apt-get", "purge", "-y", "wattd", "wattsim", env=environment, check=False)
+        run("apt-get", "purge", "-y", "wattd", "wattml", "wattsim", env=environment, check=False)
     for path in ("/etc/wattd", "/var/lib/wattd", "/usr/share/wattd", "/usr/sbin/wattd"):
         assert not pathlib.Path(path).exists(), f"{path} is left behind"

@@ -119,6 +119,8 @@ def test_survival_is_that_of_the_reference():
     reference = json.loads((DATA / "survival" / "cox_reference.json").read_text())
     calls = {"rossi": ["--time", "week", "--event", "arrest"], "gbsg2": ["--time", "time", "--event", "cens", "--reference", "menostat=Pre"]}
     for name, expected in reference.items():
+        if "/" not in name:
+            continue
         file, ties = name.split("/")
         text = wattml("fit", "--model", "cox", "--ties", ties, *calls[file], "--in", DATA / "survival" / f"{file}.csv").stdout
         found = {line.split()[0].lower(): float(line.split()[1]) for line in text.splitlines() if " se " in line}
