@@ -244,7 +244,7 @@ def survival(ml: pathlib.Path, work: pathlib.Path):
         for column, value in expected["coef"].items():
             worst = max(worst, abs(found[column.lower()] - value))
         likelihood = max(likelihood, abs(float(text.split()[-1]) - expected["llf"]))
-    report("ml.cox", worst, "largest difference of a coefficient", target=1e-5, log_likelihood=round(likelihood, 7), fits=len(reference), **cost.figures())
+    report("ml.cox", 1e6 * worst, "1e-6, largest difference of a coefficient", target=10, log_likelihood=round(likelihood, 7), fits=len(reference), **cost.figures())
 
 
 # --- costs ---

@@ -24,12 +24,6 @@ struct Verdict {
   std::string reason;
 };
 
-template <class T>
-T usable(Result<T> result, const std::string& path) {
-  if (!result) throw BadInput(path + ": " + result.error().message);
-  return std::move(*result);
-}
-
 double interval_s(const SeriesFile& series) {
   std::vector<double> gaps;
   for (std::size_t i = 1; i < series.times.size(); ++i)

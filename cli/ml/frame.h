@@ -14,6 +14,13 @@ struct BadInput : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+/// The value. Errors: throws BadInput, with the file before the message.
+template <class T>
+T usable(Result<T> result, const std::string& path) {
+  if (!result) throw BadInput(path + ": " + result.error().message);
+  return std::move(*result);
+}
+
 /// A file of rows under a header.
 struct Frame {
   std::string path;

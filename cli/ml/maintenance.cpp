@@ -16,12 +16,6 @@ namespace {
 
 using ml::MaintenanceModel;
 
-template <class T>
-T usable(Result<T> result, const std::string& path) {
-  if (!result) throw BadInput(path + ": " + result.error().message);
-  return std::move(*result);
-}
-
 bool is_survival(const MaintenanceTask& task) { return task.model == "cox"; }
 bool is_life(const MaintenanceTask& task) { return task.model == "remaining-life"; }
 

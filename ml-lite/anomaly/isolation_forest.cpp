@@ -243,6 +243,7 @@ IsolationForest IsolationForest::read(ByteReader& in) {
       const float value = std::bit_cast<float>(in.word());
       if (!std::isfinite(value)) throw BadBytes("a number is not finite");
       if (column == 0) {
+        if (value < 0) throw BadBytes("a path of negative length");
         while (node < tree.cut.size()) node = 2 * node + 1;
         tree.length[node - tree.cut.size()] = value;
         return;

@@ -178,7 +178,8 @@ std::vector<double> Cox::explain(std::span<const double> row) const {
 
 double Cox::risk(std::span<const double> row) const {
   const auto shares = explain(row);
-  return std::accumulate(shares.begin(), shares.end(), 0.0);
+  // Beyond this its exponential is no number any more.
+  return std::clamp(std::accumulate(shares.begin(), shares.end(), 0.0), -500.0, 500.0);
 }
 
 double Cox::survival(std::span<const double> row, double time) const {

@@ -19,4 +19,30 @@ Calendar calendar_at(LocalTime at, const Holidays& holidays) {
   return calendar;
 }
 
+void write_time(ByteWriter& out, LocalTime at) { out.zigzag_varint(at.time_since_epoch().count()); }
+
+LocalTime read_time(ByteReader& in) {
+  // A year 30,000 is no plant's: beyond it the calendar's arithmetic would overflow.
+  constexpr std::int64_t kFarthest = 900'000'000'000;
+  const auto seconds = in.zigzag_varint();
+  if (seconds < -kFarthest || seconds > kFarthest) throw BadBytes("an impossible time");
+  return LocalTime(std::chrono::seconds(seconds));
+}
+
+void write_days(ByteWriter& out, const Holidays& days) {
+  out.varint(days.size());
+  for (const auto day : days) out.zigzag_varint(day.time_since_epoch().count());
+}
+
+Holidays read_days(ByteReader& in) {
+  constexpr std::int64_t kFarthest = 10'000'000;
+  Holidays days;
+  for (auto left = in.count(1); left > 0; --left) {
+    const auto day = in.zigzag_varint();
+    if (day < -kFarthest || day > kFarthest) throw BadBytes("an impossible day");
+    days.insert(std::chrono::local_days(std::chrono::days(day)));
+  }
+  return days;
+}
+
 }  // namespace wattd::ml

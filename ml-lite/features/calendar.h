@@ -3,6 +3,8 @@
 #include <cstdint>
 #include <set>
 
+#include "telemetry/bytes.h"
+
 namespace wattd::ml {
 
 /// What the wall clock of the site shows: seasons of load follow it, not UTC.
@@ -25,5 +27,11 @@ struct Calendar {
 };
 
 Calendar calendar_at(LocalTime at, const Holidays& holidays = {});
+
+/// Times and days in a model's file. Errors: throw BadBytes for times that no calendar reaches.
+void write_time(ByteWriter& out, LocalTime at);
+LocalTime read_time(ByteReader& in);
+void write_days(ByteWriter& out, const Holidays& days);
+Holidays read_days(ByteReader& in);
 
 }  // namespace wattd::ml

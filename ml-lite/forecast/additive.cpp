@@ -45,7 +45,7 @@ void Additive::fill(LocalTime at, std::span<const double> regressors, double* ro
   for (const double change : changes_) *row++ = std::max(0.0, share - change);
   row = fourier(seconds(at) / kDay, daily_, row);
   row = fourier(seconds(at) / kDay / 7, weekly_, row);
-  const auto calendar = calendar_at(at, holiday_set_);
+  const auto calendar = calendar_at(at, holidays_);
   row = fourier(calendar.year_share, yearly_, row);
   *row++ = calendar.holiday;
   for (std::size_t i = 0; i < regressor_means_.size(); ++i) {
@@ -80,8 +80,7 @@ Result<Additive> Additive::fit(std::span<const LocalTime> times, std::span<const
   model.yearly_ = model.span_days_ >= 2 * 365 ? options.yearly : 0;
   for (std::uint32_t i = 1; i <= options.change_points; ++i)
     model.changes_.push_back(0.8 * i / (options.change_points + 1.0));
-  model.holiday_set_ = options.holidays;
-  for (const auto day : options.holidays) model.holidays_.push_back(day.time_since_epoch().count());
+  model.holidays_ = options.holidays;
   for (std::size_t column = 0; column < regressors.columns(); ++column) {
     std::vector<double> known;
     for (std::size_t row = 0; row < regressors.rows(); ++row) {
@@ -190,27 +189,20 @@ Additive::Parts Additive::explain(LocalTime at, std::span<const double> regresso
 }
 
 void Additive::write(ByteWriter& out) const {
-  out.zigzag_varint(start_.time_since_epoch().count());
-  out.zigzag_varint(end_.time_since_epoch().count());
+  write_time(out, start_);
+  write_time(out, end_);
   for (const auto terms : {daily_, weekly_, yearly_}) out.varint(terms);
   for (const double value : {scale_, deviation_, last_off_, memory_, step_seconds_}) out.real(value);
   write_reals(out, changes_);
   write_reals(out, regressor_means_);
   write_reals(out, regressor_scales_);
   write_reals(out, weights_);
-  out.varint(holidays_.size());
-  for (const auto day : holidays_) out.zigzag_varint(day);
+  write_days(out, holidays_);
 }
 
 Additive Additive::read(ByteReader& in) {
   Additive model;
-  // A year 30,000 is no plant's: beyond it the calendar's arithmetic would overflow.
-  const auto moment = [&] {
-    const auto value = in.zigzag_varint();
-    if (std::abs(static_cast<double>(value)) > 9e11) throw BadBytes("an impossible time");
-    return LocalTime(std::chrono::seconds(value));
-  };
-  model.start_ = moment(), model.end_ = moment();
+  model.start_ = read_time(in), model.end_ = read_time(in);
   for (auto* terms : {&model.daily_, &model.weekly_, &model.yearly_}) {
     const auto value = in.varint();
     if (value > kMostTerms) throw BadBytes("too many terms");
@@ -229,12 +221,7 @@ Additive Additive::read(ByteReader& in) {
   if (!std::ranges::all_of(model.regressor_scales_, [](double scale) { return scale > 0; }))
     throw BadBytes("an impossible scale");
   if (model.weights_.size() != model.width()) throw BadBytes("weights do not match the terms");
-  model.holidays_.resize(in.count(1));
-  for (auto& day : model.holidays_) {
-    day = in.zigzag_varint();
-    if (std::abs(static_cast<double>(day)) > 1e7) throw BadBytes("an impossible day");
-    model.holiday_set_.insert(std::chrono::local_days(std::chrono::days(day)));
-  }
+  model.holidays_ = read_days(in);
   return model;
 }
 

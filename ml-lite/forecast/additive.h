@@ -67,8 +67,7 @@ class Additive {
   std::vector<double> changes_;  ///< As shares of the span.
   std::vector<double> regressor_means_, regressor_scales_;
   std::vector<double> weights_;
-  std::vector<std::int64_t> holidays_;  ///< Days since 1970.
-  Holidays holiday_set_;
+  Holidays holidays_;
   double deviation_ = 0, last_off_ = 0, memory_ = 0, step_seconds_ = 3600;
 };
 

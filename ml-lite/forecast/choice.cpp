@@ -29,7 +29,9 @@ constexpr Named kNames[] = {{Method::automatic, "auto"},
                             {Method::additive, "additive"},
                             {Method::lstm, "lstm"}};
 
-constexpr std::size_t kSarimaDays = 28;  ///< More makes it slower and hardly better.
+constexpr std::size_t kSarimaDays = 28;    ///< More makes it slower and hardly better …
+constexpr std::size_t kSarimaValues = 960;  ///< … and so do more values, of shorter steps.
+constexpr std::size_t kSarimaSeason = 48;   ///< Beyond it a fit takes minutes: never of its own accord.
 
 /// A model without bands.
 class Plain {
@@ -123,7 +125,7 @@ Result<std::unique_ptr<Plain>> fit_plain(Method method, const SeriesInput& input
       return std::make_unique<SeasonalNaive>(values, period);
     case Method::holt_winters: return wrapped(Smoothing::fit(values, static_cast<std::uint32_t>(period)));
     case Method::sarima: {
-      const auto kept = std::min(values.size(), kSarimaDays * day);
+      const auto kept = std::min({values.size(), kSarimaDays * day, kSarimaValues});
       SarimaOrder order{.season = static_cast<std::uint32_t>(std::clamp<std::size_t>(day == 1 ? 7 : day, 2, 400))};
       return wrapped(Sarima::fit(values.last(day == 1 ? values.size() : kept), {.order = order}));
     }
@@ -180,7 +182,8 @@ std::optional<Rehearsed> rehearse(Method method, const SeriesInput& input, std::
   const auto ahead = std::clamp<std::size_t>(values.size() / 8, 1, 7 * steps_a_day(input));
   Rehearsed result;
   std::vector<double> errors;
-  for (std::size_t i = 1; i <= kOrigins; ++i) {
+  const bool slow = method == Method::sarima && steps_a_day(input) > kSarimaSeason;
+  for (std::size_t i = 1; i <= (slow ? 1 : kOrigins); ++i) {
     const auto back = ahead + (i - 1) * std::max<std::size_t>(1, ahead / 2);
     if (values.size() < 2 * back) break;
     const auto known = values.first(values.size() - back);
@@ -274,6 +277,7 @@ Result<std::unique_ptr<SeriesModel>> fit_series(Method method, const SeriesInput
   auto best = Method::seasonal_naive;
   double least = std::numeric_limits<double>::infinity();
   for (const auto each : {Method::seasonal_naive, Method::holt_winters, Method::sarima, Method::additive}) {
+    if (each == Method::sarima && steps_a_day(input) > kSarimaSeason) continue;
     const auto rehearsed = rehearse(each, input, values);
     if (rehearsed && rehearsed->error < least) best = each, least = rehearsed->error;
   }

@@ -280,15 +280,14 @@ void Lstm::observe(double value) {
 void Lstm::write(ByteWriter& out) const {
   out.varint(hidden_);
   out.varint(day_);
-  out.zigzag_varint(end_.time_since_epoch().count());
+  write_time(out, end_);
   out.varint(static_cast<std::uint64_t>(step_.count()));
   out.real(centre_);
   out.real(scale_);
   write_floats(out, std::vector<float>(weights_.begin(), weights_.end()));
   write_reals(out, recent_);
   write_reals(out, deviations_);
-  out.varint(holidays_.size());
-  for (const auto day : holidays_) out.zigzag_varint(day.time_since_epoch().count());
+  write_days(out, holidays_);
 }
 
 Lstm Lstm::read(ByteReader& in) {
@@ -296,10 +295,10 @@ Lstm Lstm::read(ByteReader& in) {
   const auto hidden = in.varint(), day = in.varint();
   if (hidden == 0 || hidden > 128 || day < 2 || day > 100'000) throw BadBytes("an impossible network");
   model.hidden_ = static_cast<std::uint32_t>(hidden), model.day_ = static_cast<std::uint32_t>(day);
-  const auto end = in.zigzag_varint();
+  model.end_ = read_time(in);
   const auto step = in.varint();
-  if (std::abs(static_cast<double>(end)) > 9e11 || step == 0 || step > 86'400) throw BadBytes("an impossible time");
-  model.end_ = LocalTime(std::chrono::seconds(end)), model.step_ = std::chrono::seconds(step);
+  if (step == 0 || step > 86'400) throw BadBytes("an impossible step");
+  model.step_ = std::chrono::seconds(step);
   model.centre_ = read_finite(in), model.scale_ = read_finite(in);
   const auto weights = read_floats(in);
   model.weights_.assign(weights.begin(), weights.end());
@@ -309,11 +308,7 @@ Lstm Lstm::read(ByteReader& in) {
     throw BadBytes("weights do not match the network");
   if (model.recent_.size() != 14 * day || model.deviations_.size() != 7 * day)
     throw BadBytes("the last two weeks are not there");
-  for (auto left = in.count(1); left > 0; --left) {
-    const auto holiday = in.zigzag_varint();
-    if (std::abs(static_cast<double>(holiday)) > 1e7) throw BadBytes("an impossible day");
-    model.holidays_.insert(std::chrono::local_days(std::chrono::days(holiday)));
-  }
+  model.holidays_ = read_days(in);
   return model;
 }
 

@@ -77,7 +77,13 @@ Result<Forecaster> Forecaster::fit(LocalTime first, std::span<const double> valu
   auto model = Model::fit(state, sums, end, parts);
   if (!model) return std::unexpected(model.error());
   forecaster.model_ = std::move(*model);
+  state.trim();  // The years that were learnt from are not needed to forecast.
   return forecaster;
+}
+
+void Forecaster::observe(double value) {
+  state_->append(value);
+  if (state_->size() > 2 * State::kKept) state_->trim();
 }
 
 std::vector<Step> Forecaster::forecast(std::size_t hours) const {

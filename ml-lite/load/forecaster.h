@@ -45,8 +45,8 @@ class Forecaster {
   /// Errors: permanent, for a series too short, constant or with too many gaps.
   static Result<Forecaster> fit(LocalTime first, std::span<const double> values, const Holidays& holidays = {},
                                 Parts parts = Parts::all);
-  /// The next hour's value; the models stay as they are.
-  void observe(double value) { state_->append(value); }
+  /// The next hour's value; the models stay as they are, and so does the memory that they take.
+  void observe(double value);
   /// Shape: a step for each hour ahead, 1 to 168.
   std::vector<Step> forecast(std::size_t hours) const;
   /// The last hour that it knows of.

@@ -94,14 +94,20 @@ void State::append(double value) {
   surprise_.push_back(sum / 24);
 }
 
+void State::trim() {
+  if (z_.size() <= kKept) return;
+  ByteWriter out;
+  write(out);
+  ByteReader in(out.bytes());
+  *this = read(in);
+}
+
 void State::write(ByteWriter& out) const {
-  // The longest lag, before the first of the hours whose means are asked for.
-  const auto kept = std::min(z_.size(), kLongestLag + kWeek + 24);
+  const auto kept = std::min(z_.size(), kKept);
   const auto from = z_.size() - kept;
   scale_.write(out);
-  out.zigzag_varint(time(from).time_since_epoch().count());
-  out.varint(holidays_.size());
-  for (const auto date : holidays_) out.zigzag_varint(date.time_since_epoch().count());
+  write_time(out, time(from));
+  write_days(out, holidays_);
   for (const bool known : known_) out.byte(known);
   write_floats(out, std::span(usual_).last(kSlots));
   write_floats(out, std::span(usual_of_hour_).last(24));
@@ -111,15 +117,9 @@ void State::write(ByteWriter& out) const {
 
 State State::read(ByteReader& in) {
   const auto scale = Scale::read(in);
-  const auto first = in.zigzag_varint();
-  if (std::abs(static_cast<double>(first)) > 9e11) throw BadBytes("an impossible time");
-  Holidays holidays;
-  for (auto left = in.count(1); left > 0; --left) {
-    const auto date = in.zigzag_varint();
-    if (std::abs(static_cast<double>(date)) > 1e7) throw BadBytes("an impossible day");
-    holidays.insert(std::chrono::local_days(std::chrono::days(date)));
-  }
-  State state(LocalTime(std::chrono::seconds(first)), scale, std::move(holidays));
+  const auto first = read_time(in);
+  auto holidays = read_days(in);
+  State state(first, scale, std::move(holidays));
   std::vector<bool> known;
   for (std::size_t i = 0; i < state.known_.size(); ++i) known.push_back(in.byte() != 0);
   std::array<float, kSlots> usual;
@@ -128,7 +128,7 @@ State State::read(ByteReader& in) {
   read_floats_into(in, usual_of_hour);
   const auto values = read_reals(in);
   const auto off = read_reals(in);
-  if (values.empty() || values.size() > kLongestLag + kWeek + 24 ||
+  if (values.empty() || values.size() > kKept ||
       off.size() != std::min<std::size_t>(24, values.size()))
     throw BadBytes("the last hours do not match");
   // Means follow from the hours; what is usual knows more than they do, and is put in its place at the end.

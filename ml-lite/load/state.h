@@ -64,6 +64,10 @@ class State {
   /// Mean of what the last day was off from what was usual.
   double surprise(std::size_t t) const { return surprise_[t]; }
 
+  /// Forgets the hours that no forecast from the end on asks for.
+  void trim();
+  /// So many hours are kept: the longest lag, before the first of those whose means are asked for.
+  static constexpr std::size_t kKept = kLongestLag + kWeek + 24;
   /// What forecasts from the end on need: the last hours, and what is usual.
   void write(ByteWriter& out) const;
   /// Its first hours are those that were kept. Errors: throws BadBytes.

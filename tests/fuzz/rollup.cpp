@@ -20,7 +20,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   try {
     Rollup rollup;
     decode_rollup(bytes, rollup);
-  } catch (const BadBytes&) {
+  } catch (const wattd::BadBytes&) {
     // What else is there to say of such bytes?
   }
   return 0;
