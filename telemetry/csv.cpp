@@ -38,6 +38,7 @@ TextLines::TextLines(const std::string& path) : path_(path), handle_(gzopen(path
 TextLines::~TextLines() { gzclose(file(handle_)); }
 
 bool TextLines::next(std::string& line) {
+  if (!rest_.empty()) return take(line);
   std::array<char, 4096> part;
   line.clear();
   while (gzgets(file(handle_), part.data(), part.size()) != nullptr) {
@@ -45,14 +46,27 @@ bool TextLines::next(std::string& line) {
     if (!line.ends_with('\n')) continue;
     line.pop_back();
     if (line.ends_with('\r')) line.pop_back();
-    ++number_;
-    return true;
+    return cut(line);
   }
   int problem = Z_OK;
   const char* const why = gzerror(file(handle_), &problem);
   if (problem != Z_OK && problem != Z_STREAM_END) throw std::runtime_error(fmt::format("{}: {}", path_, why));
-  number_ += !line.empty();
-  return !line.empty();
+  return !line.empty() && cut(line);
+}
+
+/// What was written on an old Mac ends its lines with a carriage return alone.
+bool TextLines::cut(std::string& line) {
+  if (line.find('\r') == std::string::npos) return ++number_, true;
+  rest_ = std::move(line);
+  return take(line);
+}
+
+bool TextLines::take(std::string& line) {
+  const auto end = rest_.find('\r', taken_);
+  line = rest_.substr(taken_, end - taken_);
+  taken_ = end == std::string::npos || end + 1 >= rest_.size() ? 0 : end + 1;
+  if (taken_ == 0) rest_.clear();
+  return ++number_, true;
 }
 
 }  // namespace wattd

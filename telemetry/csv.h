@@ -25,7 +25,12 @@ class TextLines {
   const std::string& path() const { return path_; }
 
  private:
+  bool cut(std::string& line);
+  bool take(std::string& line);
+
   std::string path_;
+  std::string rest_;  ///< Lines that are still to be taken, and where the next begins.
+  std::size_t taken_ = 0;
   void* handle_;
   std::size_t number_ = 0;
 };

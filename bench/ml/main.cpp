@@ -1,7 +1,6 @@
 // What the models cost alone, on one core. Each line is a name and a number. `ml speed` needs nothing; `ml rows FILE`
 // and `ml sarima FILE` read rows (the last column is the target) and a series (one number a line).
 #include <fmt/format.h>
-#include <malloc.h>
 
 #include <algorithm>
 #include <chrono>
@@ -46,8 +45,6 @@ double peak_mb() {
   return 0;
 }
 
-double heap_mb() { return static_cast<double>(mallinfo2().uordblks) / 1e6; }
-
 /// Seven days of a motor at five seconds: voltage, current, power and temperature.
 Table motor() {
   Random random(1);
@@ -78,6 +75,7 @@ void speed() {
                     sum += detectors[i % 10].judge(start + std::chrono::seconds(5 * i), rows.at(i, 2)).score;
                 }));
   say("stream.state", static_cast<double>(sizeof(StreamDetector)));
+  say("speed.peak", peak_mb());
   say("sum", sum);  // So that nothing is left out as unused.
 }
 
@@ -93,7 +91,6 @@ void on_rows(const std::string& path) {
     target.push_back(row.back());
     rows.append(std::span(row).first(rows.columns()));
   }
-  const double before = heap_mb();
   RandomForest forest;
   GradientBoosting boosted;
   say("rf.fit", seconds([&] { forest = *RandomForest::fit(rows, target, {.trees = 300}); }, 3));
@@ -102,7 +99,7 @@ void on_rows(const std::string& path) {
         boosted = *GradientBoosting::fit(rows, target, {.loss = Loss::logistic, .trees = 200, .depth = 4});
       }));
   say("gb.row", 1e6 / static_cast<double>(rows.rows()) * seconds([&] { (void)boosted.predict(rows); }, 20));
-  say("trees.heap", heap_mb() - before);
+  say("trees.peak", peak_mb());
 }
 
 void sarima(const std::string& path) {

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "cli/ml/frame.h"
+#include "cli/ml/grid.h"
 #include "cli/ml/wattml.h"
 #include "ml-lite/anomaly/autoencoder.h"
 #include "ml-lite/anomaly/outlier_ensemble.h"
@@ -119,7 +120,11 @@ template <class Model>
 std::vector<Verdict> judged(const Model& model, const ml::Table& rows, const AnomalyTask& task,
                             const std::vector<std::string>& names) {
   const auto scores = model.score(rows);
-  const double threshold = task.threshold > 0 ? task.threshold : ml::quantile(scores, 1 - task.most);
+  // At most so many, and of equal scores none: what all rows have is no anomaly.
+  auto sorted = scores;
+  std::ranges::sort(sorted, std::greater{});
+  const auto most = static_cast<std::size_t>(static_cast<double>(sorted.size()) * task.most);
+  const double threshold = task.threshold > 0 ? task.threshold : std::nextafter(sorted[most], HUGE_VAL);
   std::vector<Verdict> verdicts(rows.rows());
   for (std::size_t i = 0; i < verdicts.size(); ++i) {
     verdicts[i].score = scores[i], verdicts[i].anomaly = scores[i] >= threshold;
@@ -142,6 +147,29 @@ std::optional<std::vector<Verdict>> judge_rows(const ml::Table& rows, const Anom
   return std::nullopt;
 }
 
+/// The series with its holes filled, so that a season stays where it is; and where the rows of the file are in it. A
+/// series whose times lie on no grid is taken row by row.
+struct Whole {
+  SeriesFile series;
+  std::vector<std::size_t> places;
+};
+
+Whole whole_of(const SeriesFile& series) {
+  Whole whole{series, {}};
+  try {
+    const auto grid = grid_of(series);
+    whole.places = places_in(grid, series);
+    whole.series.values = grid.values;
+    whole.series.times.clear();
+    for (std::size_t i = 0; i < grid.values.size(); ++i)
+      whole.series.times.push_back(grid.first + grid.step * static_cast<std::int64_t>(i));
+  } catch (const BadInput&) {
+    whole = {series, {}};
+    for (std::size_t i = 0; i < series.values.size(); ++i) whole.places.push_back(i);
+  }
+  return whole;
+}
+
 }  // namespace
 
 int find_anomalies(const AnomalyTask& task) {
@@ -149,12 +177,18 @@ int find_anomalies(const AnomalyTask& task) {
   std::vector<Verdict> verdicts;
   if (task.model == "stream") {
     verdicts = stream(series, task);
-  } else if (task.model == "s-h-esd") {
-    verdicts = seasonal(series, task);
   } else {
-    auto explained = task;
-    explained.explain = true;
-    verdicts = *judge_rows(rows_of(series, ml::fill_gaps(series.values, 24)), explained, kRowNames);
+    const auto whole = whole_of(series);
+    std::vector<Verdict> all;
+    if (task.model == "s-h-esd") {
+      all = seasonal(whole.series, task);
+    } else {
+      auto explained = task;
+      explained.explain = true;
+      const auto day = static_cast<std::size_t>(std::max(1.0, std::round(86400 / interval_s(series))));
+      all = *judge_rows(rows_of(whole.series, ml::fill_gaps(whole.series.values, day)), explained, kRowNames);
+    }
+    for (const auto place : whole.places) verdicts.push_back(all[place]);
   }
   OutputFile out(task.out);
   out.write("timestamp,value,expected,anomaly_score,anomaly,reason\n");
@@ -178,7 +212,9 @@ int find_anomalies_in_table(const AnomalyTask& task) {
   OutputFile out(task.out);
   out.write(fmt::format("{},score,anomaly{}\n", label != nullptr ? "label" : "row", task.explain ? ",reason" : ""));
   for (std::size_t i = 0; i < verdicts.size(); ++i) {
-    const double first = label != nullptr ? label->numbers[i] : static_cast<double>(i + 1);
+    const auto first = label == nullptr   ? fmt::format("{}", i + 1)
+                       : label->is_text() ? label->texts[i]
+                                          : fmt::format("{}", label->numbers[i]);
     out.write(fmt::format("{},{:.8g},{}", first, verdicts[i].score, verdicts[i].anomaly ? 1 : 0));
     out.write(task.explain ? fmt::format(",\"{}\"\n", verdicts[i].reason) : "\n");
   }

@@ -7,6 +7,7 @@
 #include <map>
 
 #include "cli/ml/frame.h"
+#include "cli/ml/grid.h"
 #include "cli/ml/wattml.h"
 #include "ml-lite/measures.h"
 #include "telemetry/csv.h"
@@ -14,48 +15,6 @@
 
 namespace wattd::cli {
 namespace {
-
-/// A series on its grid: every step has a place, what the file leaves out is NaN.
-struct Grid {
-  ml::LocalTime first;
-  std::chrono::seconds step;
-  std::vector<double> values;
-  std::vector<std::string> stamps;  ///< As the file has them; what it leaves out is written the same way.
-
-  std::string stamp(std::size_t index) const {
-    if (index < stamps.size() && !stamps[index].empty()) return stamps[index];
-    const auto at = first + step * static_cast<std::int64_t>(index);
-    const auto text = format_iso8601(Timestamp(at.time_since_epoch()));
-    return text.substr(0, 10) + " " + text.substr(11, 8);
-  }
-};
-
-Grid grid_of(const SeriesFile& series) {
-  std::vector<double> gaps;
-  for (std::size_t i = 1; i < series.times.size(); ++i) {
-    gaps.push_back(static_cast<double>((series.times[i] - series.times[i - 1]).count()));
-    if (gaps.back() <= 0)
-      throw BadInput(fmt::format("{}:{}: {} is not after the row before; sort the rows and keep one of each time",
-                                 series.path, i + 2, series.stamps[i]));
-  }
-  if (gaps.empty()) throw BadInput(series.path + ": one row is no series");
-  Grid grid{.first = series.times.front(),
-            .step = std::chrono::seconds(static_cast<std::int64_t>(ml::median(gaps))),
-            .values = {},
-            .stamps = {}};
-  for (std::size_t i = 0; i < series.times.size(); ++i) {
-    const auto since = series.times[i] - grid.first;
-    const auto index = static_cast<std::size_t>(since / grid.step);
-    if (since % grid.step != std::chrono::seconds(0))
-      throw BadInput(fmt::format("{}:{}: {} lies between the steps of {} s", series.path, i + 2, series.stamps[i],
-                                 grid.step.count()));
-    if (index > 50 * series.times.size())
-      throw BadInput(fmt::format("{}:{}: {} lies far behind the others", series.path, i + 2, series.stamps[i]));
-    grid.values.resize(index + 1, std::nan("")), grid.stamps.resize(index + 1);
-    grid.values[index] = series.values[i], grid.stamps[index] = series.stamps[i];
-  }
-  return grid;
-}
 
 /// The times in a file, one a line, under a header or not; the first cell counts.
 std::vector<std::string> times_in(const std::string& path) try {
@@ -129,6 +88,30 @@ ml::Holidays holidays_in(const std::string& path) {
   return holidays;
 }
 
+/// The columns of a file, on the grid of the series and as far behind it as the file goes.
+ml::Table regressors_in(const std::string& path, const Grid& grid) {
+  const auto frame = read_frame(path);
+  const auto some = std::ranges::find_if(frame.columns, [](const auto& column) { return !column.is_text(); });
+  if (some == frame.columns.end()) throw BadInput(path + ": there is no column of numbers");
+  const auto times = series_of(frame, some->name).times;
+  std::vector<const ml::Column*> columns;
+  for (const auto& column : frame.columns) {
+    if (!column.is_text()) columns.push_back(&column);
+  }
+  std::map<ml::LocalTime, std::size_t> row_at;
+  for (std::size_t row = 0; row < times.size(); ++row) row_at[times[row]] = row;
+  const auto steps = std::max<std::size_t>(
+      grid.values.size(),
+      times.back() > grid.first ? static_cast<std::size_t>((times.back() - grid.first) / grid.step) + 1 : 0);
+  ml::Table table(steps, columns.size());
+  for (std::size_t step = 0; step < steps; ++step) {
+    const auto found = row_at.find(grid.first + grid.step * static_cast<std::int64_t>(step));
+    for (std::size_t column = 0; column < columns.size(); ++column)
+      table.at(step, column) = found == row_at.end() ? std::nan("") : columns[column]->numbers[found->second];
+  }
+  return table;
+}
+
 /// The steps behind an origin; past the end of the file only where that is the origin.
 void write_steps(OutputFile& out, const Grid& grid, std::size_t origin, std::span<const ml::Step> steps) {
   for (std::size_t h = 1; h <= steps.size(); ++h) {
@@ -148,7 +131,17 @@ int make_forecasts(const ForecastTask& task) {
   const auto method = ml::method_of(task.model);
   if (!method) throw BadInput(fmt::format("no model is named {}; there are {}", task.model, ml::method_names()));
   const auto grid = grid_of(series_of(read_frame(task.in), task.value));
-  ml::SeriesInput input{.first = grid.first, .step = grid.step, .values = {}, .holidays = holidays_in(task.holidays)};
+  ml::SeriesInput input{.first = grid.first,
+                        .step = grid.step,
+                        .values = {},
+                        .holidays = holidays_in(task.holidays),
+                        .period = grid.period,
+                        .regressors = {}};
+  if (!task.regressors.empty()) {
+    if (*method != ml::Method::additive) throw BadInput("--regressors are for --model additive");
+    input.regressors = regressors_in(task.regressors, grid);
+  }
+  if (!task.hourly.empty() && task.protocol != "rolling56") throw BadInput("--hourly goes with --protocol rolling56");
   const std::uint32_t horizon = task.protocol == "rolling56-hourly" ? 1 : task.horizon;
   const std::size_t refit =
       std::max<std::size_t>(1, static_cast<std::size_t>(std::chrono::hours(task.refit_hours) / grid.step));

@@ -35,11 +35,25 @@ std::vector<std::string_view> split_spaces(std::string_view line) {
 }
 
 bool number_of(std::string_view cell, double& number) {
+  while (cell.starts_with(' ')) cell.remove_prefix(1);
+  while (cell.ends_with(' ')) cell.remove_suffix(1);
+  if (cell.starts_with('+')) cell.remove_prefix(1);
+  if (cell == "null" || cell == "N/A") return number = std::nan(""), true;
   if (cell.empty() || cell == "NA" || cell == "nan" || cell == "NaN") return number = std::nan(""), true;
   if (cell == "True" || cell == "true") return number = 1, true;
   if (cell == "False" || cell == "false") return number = 0, true;
   const auto [end, problem] = std::from_chars(cell.data(), cell.data() + cell.size(), number);
+  if (!std::isfinite(number)) number = std::nan("");  // Infinite is no measurement.
   return problem == std::errc{} && end == cell.data() + cell.size();
+}
+
+/// Names the first cell that is no number.
+[[noreturn]] void refuse_text(const Frame& frame, const ml::Column& column) {
+  double number = 0;
+  std::size_t row = 0;
+  while (row + 1 < column.texts.size() && number_of(column.texts[row], number)) ++row;
+  throw BadInput(fmt::format("{}:{}: column {} holds {:?}, expected a number", frame.path, row + 2, column.name,
+                             column.texts[row]));
 }
 
 /// Collects rows; a column turns into texts with its first cell that is no number.
@@ -81,7 +95,7 @@ const ml::Column& Frame::column(std::string_view name, bool text) const {
     for (const auto& column : columns) names += (names.empty() ? "" : ", ") + column.name;
     throw BadInput(fmt::format("{}: there is no column {}; it has {}", path, name, names));
   }
-  if (found->is_text() && !text) throw BadInput(fmt::format("{}: column {} holds texts, expected numbers", path, name));
+  if (found->is_text() && !text) refuse_text(*this, *found);
   return *found;
 }
 
@@ -131,8 +145,7 @@ SeriesFile series_of(const Frame& frame, const std::string& wanted) {
       value = &frame.columns[frame.columns[0].name == time->name ? 1 : 0];
     if (value == nullptr)
       throw BadInput(fmt::format("{}: there is no column value; name one with --value", frame.path));
-    if (value->is_text())
-      throw BadInput(fmt::format("{}: column {} holds texts, expected numbers", frame.path, value->name));
+    if (value->is_text()) refuse_text(frame, *value);
   }
   SeriesFile series{.path = frame.path, .stamps = time->texts, .times = {}, .values = value->numbers};
   for (std::size_t row = 0; row < frame.rows(); ++row) {

@@ -58,6 +58,7 @@ ml::RecipeOptions recipe_options(const MaintenanceTask& task) {
       const auto sides = split_at(pair, '=');
       if (sides.size() != 2) throw BadInput(fmt::format("--limit {}: {} is not CLASS=LIMIT", text, pair));
       limit.limits[sides[0]] = number_in(sides[1], "--limit");
+      if (limit.limits[sides[0]] <= 0) throw BadInput(fmt::format("--limit {}: a limit is above 0", text));
     }
     options.limits.push_back(std::move(limit));
   }
@@ -157,6 +158,11 @@ void say_measures(const MaintenanceTask& task, const Truth& truth, const std::ve
                ml::root_mean_squared_error(capped, value), ml::mean_absolute_error(capped, value),
                ml::coverage(capped, low, high));
   } else {
+    if (!std::ranges::all_of(truth.first, [](double each) { return each == 0 || each == 1; })) {
+      fmt::print(stderr, "{{\"rmse\": {:.6g}, \"mae\": {:.6g}}}\n", ml::root_mean_squared_error(truth.first, value),
+                 ml::mean_absolute_error(truth.first, value));
+      return;
+    }
     const auto at_half = ml::confusion(truth.first, value, 0.5);
     fmt::print(stderr,
                "{{\"pr_auc\": {:.5f}, \"roc_auc\": {:.5f}, \"precision\": {:.4f}, \"recall\": {:.4f}, \"f1_score\": "
@@ -180,7 +186,9 @@ void say_model(const MaintenanceModel& model) {
 int fit_maintenance(const MaintenanceTask& task) {
   if (is_survival(task) && task.event.empty()) throw BadInput("cox needs --time and --event");
   if (!is_survival(task) && !is_life(task) && task.target.empty()) throw BadInput(task.model + " needs --target");
-  if (task.folds == 1) throw BadInput("--folds has to be at least 2");
+  if (task.folds == 0 && task.file.empty() && !is_survival(task))
+    throw BadInput("nothing would come of this: give --save, or --folds");
+  if (task.folds == 0 && !task.predictions.empty()) throw BadInput("--predictions are made of --folds");
   const auto frame = read_frame(task.in);
   MaintenanceModel model;
   model.target = is_survival(task) ? task.time : task.target;
@@ -206,6 +214,9 @@ int fit_maintenance(const MaintenanceTask& task) {
 
 int predict_maintenance(const MaintenanceTask& task) {
   const auto model = load_model(task.file);
+  if (!task.model.empty() && task.model != model.kind() &&
+      !(task.model == "failure" && model.kind() == ml::FailureCommittee::kKind))
+    throw BadInput(fmt::format("{} holds a model of kind {}, --model says {}", task.file, model.kind(), task.model));
   const auto frame = read_frame(task.in);
   const bool life = std::holds_alternative<ml::RemainingLife>(model.model);
   ml::UnitHistories histories;

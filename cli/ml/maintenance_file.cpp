@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <numeric>
@@ -40,6 +41,9 @@ std::vector<Judged> judge(const ml::MaintenanceModel::Any& model, const ml::Tabl
     for (const auto& each : *lives) judged.push_back({each.expected, each.low, each.high, {}});
   } else if (const auto* cox = std::get_if<ml::Cox>(&model)) {
     for (std::size_t row = 0; row < rows.rows(); ++row) {
+      if (!std::ranges::all_of(rows.row(row), [](double value) { return std::isfinite(value); }))
+        throw BadInput(
+            fmt::format("{}: a value of row {} is missing, which a cox model cannot be asked about", path, row + 1));
       judged.push_back({.value = cox->risk(rows.row(row))});
       for (const double time : survival_at) judged.back().survival.push_back(cox->survival(rows.row(row), time));
     }
@@ -58,7 +62,11 @@ std::vector<Judged> judge(const ml::MaintenanceModel::Any& model, const ml::Tabl
 Truth truth_of(const ml::MaintenanceModel& model, const Frame& frame, const std::string& lives, bool may_be_missing) {
   Truth truth;
   const auto numbers = [&](const std::string& name) {
-    return may_be_missing && frame.find(name) == nullptr ? std::vector<double>{} : frame.column(name).numbers;
+    const auto* column = frame.find(name);
+    // What is not known of these rows, or cannot be read, is not needed to judge them.
+    const bool usable = column != nullptr && !column->is_text() &&
+                        std::ranges::none_of(column->numbers, [](double value) { return std::isnan(value); });
+    return may_be_missing && !usable ? std::vector<double>{} : frame.column(name).numbers;
   };
   if (std::holds_alternative<ml::Cox>(model.model) || !model.event.empty()) {
     truth.kind = Truth::survival;
@@ -146,7 +154,7 @@ void save_model(const std::string& path, const ml::MaintenanceModel& model) {
 
 ml::MaintenanceModel load_model(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
-  if (!file) throw BadInput(path + " cannot be opened");
+  if (!file || std::filesystem::is_directory(path)) throw BadInput(path + " cannot be opened as a file");
   const std::vector<std::uint8_t> bytes{std::istreambuf_iterator<char>(file), {}};
   auto model = ml::decode<ml::MaintenanceModel>(bytes);
   if (!model) throw BadInput(path + ": " + model.error().message);

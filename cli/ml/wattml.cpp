@@ -58,6 +58,13 @@ Survival (Cox; coefficients and log-likelihood on standard output; -> time,event
   wattml predict --load rossi.wml --in rossi.csv --survival-at 26,52 --out predictions.csv
   score_tabular.py survival --pred predictions.csv
 
+Columns for models of your own (timestamp,voltage,current,power -> hour, power_factor, power_rolling_mean, …):
+  wattml features --window 60 --lags 1,12 --in readings.csv --out features.csv
+
+Other models by name: anomaly --model isolation-forest|autoencoder, anomaly-table --model autoencoder --explain,
+forecast --model linear|load|seasonal-naive|holt-winters|sarima|additive|lstm, with --holidays dates.csv (auto, load, linear, additive,
+lstm) and --regressors weather.csv (additive), fit --model random-forest|gradient-boosting, predict --explain.
+
 Models are deterministic for a --seed. Exit status: 0, 1 for input that cannot be used (standard error says where and
 why), 2 for a wrong call.)";
 
@@ -69,10 +76,10 @@ CLI::App* add(CLI::App& app, const char* name, const char* help, Action& chosen,
   return command;
 }
 
-void add_anomaly(CLI::App& app, AnomalyTask& task, Action& chosen) {
+void add_anomaly(CLI::App& app, AnomalyTask& task, AnomalyTask& of_table, Action& chosen) {
   auto* series = add(app, "anomaly", "Scores each value of a series", chosen, [&task] { return find_anomalies(task); });
   auto* table = add(app, "anomaly-table", "Scores each row of a table", chosen,
-                    [&task] { return find_anomalies_in_table(task); });
+                    [&of_table] { return find_anomalies_in_table(of_table); });
   series
       ->add_option("--model", task.model,
                    "stream (value by value), s-h-esd, isolation-forest or autoencoder (whole series)")
@@ -89,25 +96,27 @@ void add_anomaly(CLI::App& app, AnomalyTask& task, Action& chosen) {
                    "Flag only values of at least the median, p95 or p99 of the days' highest (s-h-esd)")
       ->check(CLI::IsMember({"med_max", "p95", "p99"}));
   table
-      ->add_option("--model", task.model,
+      ->add_option("--model", of_table.model,
                    "ensemble (isolation forest, tails, robust distance), isolation-forest or autoencoder")
       ->default_val("ensemble")
       ->check(CLI::IsMember({"ensemble", "isolation-forest", "autoencoder"}));
-  table->add_option("--label", task.label, "A column that is carried along and never looked at (label)");
-  table->add_option("--ignore", task.ignore, "Columns that are no features, comma separated")->delimiter(',');
+  table->add_option("--label", of_table.label, "A column that is carried along and never looked at (label)");
+  table->add_option("--ignore", of_table.ignore, "Columns that are no features, comma separated")->delimiter(',');
   table
-      ->add_option("--tails", task.tails,
+      ->add_option("--tails", of_table.tails,
                    "Of isolation-forest: heavy-tailed columns are cut more often, by this power of their kurtosis "
                    "(0.5; 0: all alike)")
       ->check(CLI::Range(0.0, 2.0));
-  table->add_flag("--explain", task.explain, "Add the column that speaks loudest in each flagged row");
-  for (auto* command : {series, table}) {
-    command->add_option("--in", task.in, "The file")->required();
-    command->add_option("--out", task.out, "The scores (standard output)");
-    command->add_option("--max-anomalies", task.most, "Share of values or rows that are flagged at most (0.02)")
+  table->add_flag("--explain", of_table.explain, "Add the column that speaks loudest in each flagged row");
+  for (const auto& [command, its] : {std::pair{series, &task}, {table, &of_table}}) {
+    command->add_option("--in", its->in, "The file")->required();
+    command->add_option("--out", its->out, "The scores (standard output)");
+    command
+        ->add_option("--max-anomalies", its->most,
+                     "Share of values or rows that are flagged at most (0.02); not of stream")
         ->check(CLI::Range(1e-6, 0.49));
-    command->add_option("--threshold", task.threshold, "Flag scores of at least this");
-    command->add_option("--seed", task.seed, "Of forests and networks (1)");
+    command->add_option("--threshold", its->threshold, "Flag scores of at least this; not of s-h-esd");
+    command->add_option("--seed", its->seed, "Of forests and networks (1)");
   }
 }
 
@@ -129,6 +138,9 @@ void add_forecast(CLI::App& app, ForecastTask& task, Action& chosen) {
   command->add_option("--horizon", task.horizon, "Steps ahead (168)")->check(CLI::Range(1, 100'000));
   command->add_option("--refit-hours", task.refit_hours, "Origins closer together share a fit (72)")
       ->check(CLI::Range(1, 100'000));
+  command->add_option(
+      "--regressors", task.regressors,
+      "Of additive: a file of the series' times and further ones, with columns that are known ahead: weather, sun");
   command->add_option("--holidays", task.holidays,
                       "A file of dates on which the site lives as on a Sunday, past and future");
 }
@@ -196,7 +208,7 @@ int run_wattml(int argc, char** argv) {
   app.footer(kCalls);
   app.require_subcommand(1);
   app.set_version_flag("--version", std::string("wattml ") + kVersion);
-  AnomalyTask anomaly;
+  AnomalyTask anomaly, table;
   ForecastTask forecast;
   MaintenanceTask maintenance;
   struct {
@@ -205,7 +217,7 @@ int run_wattml(int argc, char** argv) {
     std::vector<std::size_t> lags;
   } features;
   Action chosen;
-  add_anomaly(app, anomaly, chosen);
+  add_anomaly(app, anomaly, table, chosen);
   add_forecast(app, forecast, chosen);
   add_maintenance(app, maintenance, chosen);
   auto* engineer =
@@ -215,7 +227,9 @@ int run_wattml(int argc, char** argv) {
   engineer->add_option("--out", features.out, "The same and more (standard output)");
   engineer->add_option("--window", features.window, "Rows of the rolling columns (60)")
       ->check(CLI::Range(2, 1'000'000));
-  engineer->add_option("--lags", features.lags, "Rows back, comma separated")->delimiter(',');
+  engineer->add_option("--lags", features.lags, "Rows back, comma separated")
+      ->delimiter(',')
+      ->check(CLI::Range(1, 1'000'000));
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& problem) {
@@ -223,7 +237,7 @@ int run_wattml(int argc, char** argv) {
   }
   try {
     return chosen();
-  } catch (const BadInput& problem) {
+  } catch (const std::exception& problem) {  // BadInput, or what no input should bring about
     fmt::print(stderr, "wattml: {}\n", problem.what());
     return 1;
   }

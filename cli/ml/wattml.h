@@ -22,7 +22,7 @@ int find_anomalies_in_table(const AnomalyTask& task);
 
 /// `wattml forecast`.
 struct ForecastTask {
-  std::string model = "auto", in, out = "-", value, protocol, hourly, origins, holidays;
+  std::string model = "auto", in, out = "-", value, protocol, hourly, origins, holidays, regressors;
   std::uint32_t horizon = 168;
   std::uint32_t refit_hours = 72;
 };

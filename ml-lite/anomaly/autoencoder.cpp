@@ -69,7 +69,8 @@ void backward(const Shape& shape, const double* weights, const Layers& layers, V
 }
 
 double bend(double value) {
-  return std::abs(value) <= kFar ? value : std::copysign(kFar + std::log1p(std::abs(value) - kFar), value);
+  const double held = std::clamp(value, -1e6, 1e6);  // Infinite distances, too.
+  return std::abs(held) <= kFar ? held : std::copysign(kFar + std::log1p(std::abs(held) - kFar), held);
 }
 
 }  // namespace
@@ -93,7 +94,7 @@ Result<Autoencoder> Autoencoder::fit(const Table& rows, const AutoencoderOptions
     }
     model.centres_.push_back(column.empty() ? 0 : median(column));
     const double spread = deviation(column);
-    model.scales_.push_back(spread > 0 ? spread : 1);
+    model.scales_.push_back(spread > 0 && std::isfinite(spread) ? spread : 1);
   }
   const Shape shape(columns, model.hidden_, model.code_);
   model.weights_.assign(static_cast<std::size_t>(shape.size()), 0);

@@ -16,7 +16,8 @@
 namespace wattd::ml {
 namespace {
 
-constexpr std::size_t kBlock = 16;  ///< Rows that walk down a tree together.
+constexpr std::size_t kBlock = 16;          ///< Rows that walk down a tree together.
+constexpr std::uint32_t kMostTrees = 2000;  ///< A tree takes 2.3 kB in memory however small it is in a file.
 constexpr float kNever = std::numeric_limits<float>::infinity();
 
 /// Mean number of cuts that isolate one of n rows: the path of an unsuccessful search in a binary tree.
@@ -127,7 +128,7 @@ Result<IsolationForest> IsolationForest::fit(const Table& rows, const IsolationF
   const auto depth = static_cast<std::uint32_t>(std::bit_width(size - 1));
   std::vector<float> sample(size * rows.columns());
   std::vector<std::uint32_t> chosen(size);
-  for (std::uint32_t tree = 0; tree < std::max(1U, options.trees); ++tree) {
+  for (std::uint32_t tree = 0; tree < std::clamp(options.trees, 1U, kMostTrees); ++tree) {
     choose_distinct(chosen, rows.rows(), random);
     for (std::size_t i = 0; i < size; ++i) forest.place(rows.row(chosen[i]).data(), &sample[i * rows.columns()]);
     forest.trees_.push_back(Growth(sample, rows.columns(), depth, options.tails, random).grow());
@@ -232,7 +233,9 @@ IsolationForest IsolationForest::read(ByteReader& in) {
   forest.usual_length_ = read_finite(in);
   if (forest.medians_.empty() || forest.medians_.size() > 256) throw BadBytes("an impossible number of columns");
   if (!(forest.usual_length_ > 0)) throw BadBytes("an impossible length");
-  forest.trees_.resize(in.count(5));
+  const auto trees = in.count(5);
+  if (trees > kMostTrees) throw BadBytes("too many trees");
+  forest.trees_.resize(trees);
   if (forest.trees_.empty()) throw BadBytes("a forest without trees");
   for (auto& tree : forest.trees_) {
     tree.cut.fill(kNever);

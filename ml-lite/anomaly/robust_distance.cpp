@@ -44,6 +44,10 @@ Cloud cloud_of(const MatrixXd& rows, std::span<const std::uint32_t> chosen) {
   return cloud;
 }
 
+double within_reach(double standardised) {
+  return std::isfinite(standardised) ? std::clamp(standardised, -1e6, 1e6) : 0;
+}
+
 /// The `count` rows nearest to a cloud.
 std::vector<std::uint32_t> nearest(const MatrixXd& rows, const Cloud& cloud, std::size_t count) {
   MatrixXd off = rows.colwise() - cloud.centre;
@@ -81,11 +85,12 @@ Result<RobustDistance> RobustDistance::fit(const Table& rows, std::uint64_t seed
     for (const auto row : sample) {
       if (std::isfinite(rows.at(row, c))) squares += std::pow(rows.at(row, c) - centre, 2);
     }
-    const double scale = squares > 0 ? std::sqrt(squares / known) : 1;
+    const double scale = squares > 0 && std::isfinite(squares) ? std::sqrt(squares / known) : 1;
     model.centres_.push_back(centre), model.scales_.push_back(scale);
     for (std::size_t i = 0; i < sample.size(); ++i) {
       const double value = rows.at(sample[i], c);
-      standard(static_cast<Index>(c), static_cast<Index>(i)) = std::isfinite(value) ? (value - centre) / scale : 0;
+      standard(static_cast<Index>(c), static_cast<Index>(i)) =
+          std::isfinite(value) ? within_reach((value - centre) / scale) : 0;
     }
   }
   const auto half = std::max<std::size_t>(columns + 1, sample.size() * 3 / 4);
@@ -97,6 +102,7 @@ Result<RobustDistance> RobustDistance::fit(const Table& rows, std::uint64_t seed
     for (int step = 0; step < kSteps; ++step) cloud = cloud_of(standard, nearest(standard, cloud, half));
     if (cloud.log_volume < best.log_volume) best = std::move(cloud);
   }
+  if (best.factor.size() == 0) return fail(ErrorKind::permanent, "the values are too large to be measured together");
   for (std::size_t c = 0; c < columns; ++c) model.centres_[c] += best.centre[static_cast<Index>(c)] * model.scales_[c];
   MatrixXd whitening = MatrixXd::Identity(static_cast<Index>(columns), static_cast<Index>(columns));
   best.factor.triangularView<Eigen::Lower>().solveInPlace(whitening);
@@ -109,7 +115,7 @@ double RobustDistance::score(std::span<const double> row) const {
   VectorXd off(columns);
   for (Index c = 0; c < columns; ++c) {
     const auto i = static_cast<std::size_t>(c);
-    off[c] = std::isfinite(row[i]) ? (row[i] - centres_[i]) / scales_[i] : 0;
+    off[c] = std::isfinite(row[i]) ? within_reach((row[i] - centres_[i]) / scales_[i]) : 0;
   }
   const Eigen::Map<const MatrixXd> whitening(whitening_.data(), columns, columns);
   return std::log((whitening.triangularView<Eigen::Lower>() * off).squaredNorm() + 1e-9);

@@ -29,7 +29,7 @@ constexpr Named kNames[] = {{Method::automatic, "auto"},
                             {Method::additive, "additive"},
                             {Method::lstm, "lstm"}};
 
-constexpr std::size_t kSarimaDays = 28;    ///< More makes it slower and hardly better …
+constexpr std::size_t kSarimaDays = 28;     ///< More makes it slower and hardly better …
 constexpr std::size_t kSarimaValues = 960;  ///< … and so do more values, of shorter steps.
 constexpr std::size_t kSarimaSeason = 48;   ///< Beyond it a fit takes minutes: never of its own accord.
 
@@ -48,6 +48,7 @@ std::size_t steps_a_day(const SeriesInput& input) {
 /// What repeats itself: the week where it was seen twice, else the day, else (steps of a day and more) the week of
 /// days.
 std::size_t period_of(const SeriesInput& input) {
+  if (input.period != 0) return input.values.size() >= 2 * input.period ? input.period : 1;
   const auto day = steps_a_day(input);
   return input.values.size() >= 14 * day ? 7 * day : day > 1 && input.values.size() >= 2 * day ? day : 1;
 }
@@ -91,19 +92,30 @@ class Wrapped : public Plain {
 
 class WrappedAdditive : public Plain {
  public:
-  WrappedAdditive(Additive model, LocalTime end, std::chrono::seconds step)
-      : model_(std::move(model)), end_(end), step_(step) {}
-  void observe(double value) override { model_.observe(end_ += step_, value); }
+  WrappedAdditive(Additive model, LocalTime end, std::chrono::seconds step, Table regressors)
+      : model_(std::move(model)), end_(end), step_(step), regressors_(std::move(regressors)) {}
+  void observe(double value) override {
+    model_.observe(end_ += step_, value,
+                   passed_ < regressors_.rows() ? regressors_.row(passed_) : std::span<const double>{});
+    ++passed_;
+  }
   Path forecast(std::uint32_t steps) const override {
     std::vector<LocalTime> times;
     for (std::uint32_t h = 1; h <= steps; ++h) times.push_back(end_ + step_ * h);
-    return model_.forecast(times);
+    if (regressors_.columns() == 0) return model_.forecast(times);
+    Table ahead(regressors_.columns());
+    const std::vector<double> unknown(regressors_.columns(), std::nan(""));  // Taken for the mean.
+    for (std::size_t h = 0; h < steps; ++h)
+      ahead.append(passed_ + h < regressors_.rows() ? regressors_.row(passed_ + h) : unknown);
+    return model_.forecast(times, ahead);
   }
 
  private:
   Additive model_;
   LocalTime end_;
   std::chrono::seconds step_;
+  Table regressors_;        ///< Of the steps behind the end.
+  std::size_t passed_ = 0;  ///< Of them.
 };
 
 template <class Model>
@@ -126,16 +138,25 @@ Result<std::unique_ptr<Plain>> fit_plain(Method method, const SeriesInput& input
     case Method::holt_winters: return wrapped(Smoothing::fit(values, static_cast<std::uint32_t>(period)));
     case Method::sarima: {
       const auto kept = std::min({values.size(), kSarimaDays * day, kSarimaValues});
-      SarimaOrder order{.season = static_cast<std::uint32_t>(std::clamp<std::size_t>(day == 1 ? 7 : day, 2, 400))};
+      const auto season = input.period != 0 ? input.period : day == 1 ? 7 : day;
+      if (season > 400)
+        return fail(ErrorKind::permanent,
+                    "a season of more than 400 steps is too long for SARIMA: aggregate to hours first");
+      SarimaOrder order{.season = static_cast<std::uint32_t>(std::max<std::size_t>(2, season))};
       return wrapped(Sarima::fit(values.last(day == 1 ? values.size() : kept), {.order = order}));
     }
     case Method::additive: {
       std::vector<LocalTime> times;
       for (std::size_t i = 0; i < values.size(); ++i)
         times.push_back(input.first + input.step * static_cast<std::int64_t>(i));
-      auto model = Additive::fit(times, values, {.holidays = input.holidays});
+      Table known(input.regressors.columns()), ahead(input.regressors.columns());
+      for (std::size_t i = 0; i < input.regressors.rows(); ++i)
+        (i < values.size() ? known : ahead).append(input.regressors.row(i));
+      if (known.columns() != 0 && known.rows() != values.size())
+        return fail(ErrorKind::permanent, "not a row of regressors for each value");
+      auto model = Additive::fit(times, values, {.holidays = input.holidays}, known);
       if (!model) return std::unexpected(model.error());
-      return std::make_unique<WrappedAdditive>(std::move(*model), end, input.step);
+      return std::make_unique<WrappedAdditive>(std::move(*model), end, input.step, std::move(ahead));
     }
     case Method::lstm:
       return wrapped(
@@ -182,6 +203,8 @@ std::optional<Rehearsed> rehearse(Method method, const SeriesInput& input, std::
   const auto ahead = std::clamp<std::size_t>(values.size() / 8, 1, 7 * steps_a_day(input));
   Rehearsed result;
   std::vector<double> errors;
+  // A model that thinks itself perfect says nothing of how far off it is.
+  const double floor = 1e-6 * deviation(values);
   const bool slow = method == Method::sarima && steps_a_day(input) > kSarimaSeason;
   for (std::size_t i = 1; i <= (slow ? 1 : kOrigins); ++i) {
     const auto back = ahead + (i - 1) * std::max<std::size_t>(1, ahead / 2);
@@ -192,7 +215,7 @@ std::optional<Rehearsed> rehearse(Method method, const SeriesInput& input, std::
     const auto path = (*model)->forecast(static_cast<std::uint32_t>(ahead));
     for (std::size_t h = 0; h < ahead; ++h) {
       errors.push_back(std::abs(values[known.size() + h] - path.mean[h]));
-      result.distances.push_back(errors.back() / std::max(path.deviation[h], 1e-12));
+      if (path.deviation[h] > floor) result.distances.push_back(errors.back() / path.deviation[h]);
     }
   }
   if (errors.empty()) return std::nullopt;
@@ -205,8 +228,9 @@ Result<std::unique_ptr<SeriesModel>> fit_banded(Method method, const SeriesInput
   auto plain = fit_plain(method, input, values);
   if (!plain) return std::unexpected(plain.error());
   const auto rehearsed = rehearse(method, input, values);
-  const double eighty = rehearsed ? quantile(rehearsed->distances, 0.82) : 1.2816;
-  const double ninety_five = rehearsed ? quantile(rehearsed->distances, 0.96) : 1.96;
+  const bool usable = rehearsed && !rehearsed->distances.empty();
+  const double eighty = usable ? quantile(rehearsed->distances, 0.82) : 1.2816;
+  const double ninety_five = usable ? quantile(rehearsed->distances, 0.96) : 1.96;
   return std::make_unique<Banded>(method, std::move(*plain), eighty, ninety_five);
 }
 
@@ -267,6 +291,11 @@ std::vector<double> fill_gaps(std::span<const double> values, std::size_t period
 
 Result<std::unique_ptr<SeriesModel>> fit_series(Method method, const SeriesInput& input) {
   if (input.values.size() < 4 || input.step.count() <= 0) return fail(ErrorKind::permanent, "fewer than four values");
+  const auto missing =
+      static_cast<std::size_t>(std::ranges::count_if(input.values, [](double value) { return !std::isfinite(value); }));
+  if (missing > input.values.size() / 3)
+    return fail(ErrorKind::permanent,
+                fmt::format("{} of {} values are missing, at most a third may be", missing, input.values.size()));
   if (method == Method::load || method == Method::linear) return fit_load(method, input);
   const auto values = fill_gaps(input.values, period_of(input));
   if (method != Method::automatic) return fit_banded(method, input, values);

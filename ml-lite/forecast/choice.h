@@ -9,6 +9,7 @@
 
 #include "ml-lite/features/calendar.h"
 #include "ml-lite/forecast/path.h"
+#include "ml-lite/table.h"
 #include "telemetry/error.h"
 
 namespace wattd::ml {
@@ -26,6 +27,8 @@ struct SeriesInput {
   std::chrono::seconds step{3600};
   std::span<const double> values;
   Holidays holidays;
+  std::size_t period = 0;  ///< Steps of the season; 0: a day's or a week's, by the step.
+  Table regressors;        ///< Of additive: a row for each value, and for steps behind them as far as they are known.
 };
 
 /// A fitted forecaster of any method. Threads: one at a time.

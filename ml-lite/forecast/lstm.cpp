@@ -300,6 +300,7 @@ Lstm Lstm::read(ByteReader& in) {
   if (step == 0 || step > 86'400) throw BadBytes("an impossible step");
   model.step_ = std::chrono::seconds(step);
   model.centre_ = read_finite(in), model.scale_ = read_finite(in);
+  if (!(model.scale_ > 0)) throw BadBytes("an impossible scale");
   const auto weights = read_floats(in);
   model.weights_.assign(weights.begin(), weights.end());
   model.recent_ = read_reals(in);

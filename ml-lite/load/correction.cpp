@@ -47,7 +47,12 @@ Result<NextHour> NextHour::fit(const State& state, const LagRidge& ridge, std::s
   Table rows(kCloseColumns);
   std::vector<double> above_line, above_last;
   double columns[kCloseColumns];
-  for (const auto& [s, h] : spread(end, 1, 1, 1)) {
+  auto pairs = spread(end, 1, 1, 1);
+  // The last three months count twice: habits of homes change.
+  constexpr std::size_t kRecent = 90 * 24;
+  const auto count = pairs.size();
+  for (auto i = count - std::min(count, kRecent); i < count; ++i) pairs.push_back(pairs[i]);
+  for (const auto& [s, h] : pairs) {
     const double line = ridge.forecast(state, s, h);
     look_closely(state, s, line, columns);
     rows.append(columns);

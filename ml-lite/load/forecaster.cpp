@@ -95,8 +95,9 @@ std::vector<Step> Forecaster::forecast(std::size_t hours) const {
     const auto hour = state.slot(end + h).hour;
     const auto narrow = bands_.band(Bands::eighty, h, hour), wide = bands_.band(Bands::ninety_five, h, hour);
     const auto from = [&](double offset) { return state.scale().from(z + offset); };
-    steps.push_back({from(0), from(narrow.low), from(narrow.high), from(std::min(narrow.low, wide.low)),
-                     from(std::max(narrow.high, wide.high))});
+    // Forecasts that were all too high leave a band below them: it is stretched to what it is the band of.
+    const double low = std::min(0.0, narrow.low), high = std::max(0.0, narrow.high);
+    steps.push_back({from(0), from(low), from(high), from(std::min(low, wide.low)), from(std::max(high, wide.high))});
   }
   return steps;
 }

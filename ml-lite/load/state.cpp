@@ -25,24 +25,40 @@ Scale Scale::of(std::span<const double> values) {
     scale.negative_ = scale.negative_ || value < 0;
   }
   if (roots.empty()) return scale;
+  // One glitch of a register would make everything else look alike: beyond three times the span of all but one in a
+  // hundred nothing is believed.
+  const double low = quantile(roots, 0.005), high = quantile(roots, 0.995), span = high - low;
+  if (span > 0) {
+    for (double& value : roots) value = std::clamp(value, low - 3 * span, high + 3 * span);
+  }
   scale.centre_ = ml::mean(roots);
   scale.spread_ = std::max(deviation(roots), 1e-12);
+  if (span > 0) {
+    scale.lowest_ = (low - 3 * span - scale.centre_) / scale.spread_;
+    scale.highest_ = (high + 3 * span - scale.centre_) / scale.spread_;
+  }
   return scale;
 }
 
-double Scale::to(double value) const { return (root(value) - centre_) / spread_; }
+double Scale::to(double value) const {
+  return std::isfinite(value) ? std::clamp((root(value) - centre_) / spread_, lowest_, highest_) : value;
+}
 
 double Scale::from(double z) const {
   const double value = z * spread_ + centre_;
   return negative_ ? value * std::abs(value) : std::pow(std::max(value, 0.0), 2);
 }
 
-void Scale::write(ByteWriter& out) const { out.real(centre_), out.real(spread_), out.byte(negative_); }
+void Scale::write(ByteWriter& out) const {
+  for (const double value : {centre_, spread_, lowest_, highest_}) out.real(value);
+  out.byte(negative_);
+}
 
 Scale Scale::read(ByteReader& in) {
   Scale scale;
-  scale.centre_ = read_finite(in), scale.spread_ = read_finite(in), scale.negative_ = in.byte() != 0;
-  if (!(scale.spread_ > 0)) throw BadBytes("an impossible scale");
+  for (double* value : {&scale.centre_, &scale.spread_, &scale.lowest_, &scale.highest_}) *value = read_finite(in);
+  scale.negative_ = in.byte() != 0;
+  if (!(scale.spread_ > 0) || !(scale.lowest_ <= scale.highest_)) throw BadBytes("an impossible scale");
   return scale;
 }
 
@@ -54,7 +70,9 @@ Slot State::slot(std::size_t t) const {
   return {calendar.hour, calendar.weekday, calendar.day_type()};
 }
 
-void State::append(double value) {
+void State::append(double value) { append_z(scale_.to(value)); }
+
+void State::append_z(double z) {
   const auto t = z_.size();
   const auto here = slot(t);
   const auto index = here.index();
@@ -67,7 +85,6 @@ void State::append(double value) {
   float& usual = usual_[t * kSlots + index];
   float& usual_of_hour = usual_of_hour_[t * 24 + here.hour];
   const bool slot_known = known_[index], hour_known = known_[kSlots + here.hour];
-  double z = scale_.to(value);
   if (!std::isfinite(z))
     z = slot_known   ? static_cast<double>(usual)
         : hour_known ? static_cast<double>(usual_of_hour)
@@ -128,12 +145,10 @@ State State::read(ByteReader& in) {
   read_floats_into(in, usual_of_hour);
   const auto values = read_reals(in);
   const auto off = read_reals(in);
-  if (values.empty() || values.size() > kKept ||
-      off.size() != std::min<std::size_t>(24, values.size()))
+  if (values.empty() || values.size() > kKept || off.size() != std::min<std::size_t>(24, values.size()))
     throw BadBytes("the last hours do not match");
   // Means follow from the hours; what is usual knows more than they do, and is put in its place at the end.
-  for (const double z : values) state.append(scale.from(z));
-  state.z_ = values;
+  for (const double z : values) state.append_z(z);
   state.known_ = std::move(known);
   std::ranges::copy(usual, state.usual_.end() - kSlots);
   std::ranges::copy(usual_of_hour, state.usual_of_hour_.end() - 24);

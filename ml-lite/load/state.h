@@ -28,7 +28,8 @@ class Scale {
 
  private:
   double centre_ = 0, spread_ = 1;
-  bool negative_ = false;  ///< Whether there were values below 0: else forecasts are not, either.
+  double lowest_ = -1e9, highest_ = 1e9;  ///< Of z: what lies beyond is a glitch, and is taken for the end.
+  bool negative_ = false;                 ///< Whether there were values below 0: else forecasts are not, either.
 };
 
 /// Which hours of which days are alike.
@@ -43,7 +44,8 @@ class State {
  public:
   State(LocalTime first, Scale scale, Holidays holidays = {});
 
-  /// The next hour's value; a missing one (NaN) is taken for the usual one of its slot.
+  /// The next hour's value; one from another world is taken for the farthest that is believed, and a missing one (NaN)
+  /// is taken for the usual one of its slot.
   void append(double value);
   std::size_t size() const { return z_.size(); }
   const Scale& scale() const { return scale_; }
@@ -74,6 +76,8 @@ class State {
   static State read(ByteReader& in);
 
  private:
+  void append_z(double z);
+
   LocalTime first_;
   Scale scale_;
   Holidays holidays_;

@@ -8,21 +8,22 @@
 namespace wattd::ml {
 namespace {
 
-constexpr float kOff = 1;            ///< Decades of which a channel says nothing: one in ten is no surprise.
-constexpr float kHold = 300;         ///< Rows that an alarm holds back lesser ones, at most …
-constexpr float kHoldShare = 0.15f;  ///< … and never more than this share of the history …
-constexpr float kHoldLeast = 50;     ///< … nor fewer.
-constexpr float kHoldMelts = 0.5f;   ///< Share of the bar that is gone at its end.
-constexpr float kCounts = 2;         ///< A score from here on counts as an alarm …
-constexpr float kPenalty = 0.5f;     ///< … and each takes these decades off later ones …
-constexpr float kForgets = 1000;     ///< … until it is forgotten, in rows (to 1/e).
-constexpr float kRoutine = 0.3f;     ///< How quickly an hour's usual peak is learnt, a day.
-constexpr float kRoutineFree = 2;    ///< Decades of routine that are not taken off.
-constexpr float kRoutineMost = 5;    ///< What one event counts at most.
-constexpr float kShortRows = 9;      ///< Short mean of what is off.
-constexpr float kLongDays = 3;       ///< Long mean of it.
-constexpr float kChangeRows = 72;    ///< Mean of the steps, against that of ten days.
-constexpr float kClockDays = 1.5f;   ///< Memory of how well a shifted clock fits.
+constexpr float kOff = 1;                ///< Decades of which a channel says nothing: one in ten is no surprise.
+constexpr float kHold = 300;             ///< Rows that an alarm holds back lesser ones, at most …
+constexpr float kHoldShare = 0.15f;      ///< … and never more than this share of the history …
+constexpr float kHoldLeast = 50;         ///< … nor fewer.
+constexpr float kHoldMelts = 0.5f;       ///< Share of the bar that is gone at its end.
+constexpr float kCounts = 2;             ///< A score from here on counts as an alarm …
+constexpr float kPenalty = 0.5f;         ///< … and each takes these decades off later ones …
+constexpr float kForgets = 1000;         ///< … until it is forgotten, in rows (to 1/e).
+constexpr float kRoutine = 0.3f;         ///< How quickly an hour's usual peak is learnt, a day.
+constexpr float kRoutineFree = 2;        ///< Decades of routine that are not taken off.
+constexpr float kRoutineMost = 5;        ///< What one event counts at most.
+constexpr float kShortRows = 9;          ///< Short mean of what is off.
+constexpr float kLongDays = 3;           ///< Long mean of it.
+constexpr float kChangeRows = 72;        ///< Mean of the steps, against that of ten days.
+constexpr float kClockDays = 1.5f;       ///< Memory of how well a shifted clock fits.
+constexpr std::uint32_t kSettled = 200;  ///< Rows after which the range of what was seen means something.
 constexpr float kTiny = 1e-9f;
 
 float distance(float usual, float now, float floor) {
@@ -171,9 +172,15 @@ float StreamDetector::emit(float sum, const HourOfWeek& when) {
 }
 
 StreamDetector::Judgement StreamDetector::judge(LocalTime at, double given) {
-  const auto value = static_cast<float>(given);
-  if (!std::isfinite(value)) return {};
+  // Registers that have nothing to say say so with the largest numbers there are.
+  constexpr double kNoPower = 1e15;
+  if (!(std::abs(given) <= kNoPower)) return {};
+  auto value = static_cast<float>(given);
   if (rows_ == 0) start(at, value);
+  // A reading from another world is odd enough at twice the range: learnt as it stands it would hide all that comes
+  // after.
+  const float range = largest_ - smallest_;
+  if (rows_ >= kSettled && range > 0) value = std::clamp(value, smallest_ - range, largest_ + range);
   learn_interval(static_cast<float>(at.time_since_epoch().count() - last_));
   const auto when = HourOfWeek::of(at);
   end_hour(std::chrono::floor<std::chrono::hours>(at).time_since_epoch().count());

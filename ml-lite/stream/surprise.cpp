@@ -22,9 +22,11 @@ constexpr float kLn2 = std::numbers::ln2_v<float>;
 }  // namespace
 
 float Surprise::operator()(double value) {
-  const float x = value > 0 ? static_cast<float>(value) : 0;
+  constexpr float kMost = 1e30f;  // Sums of thousands are numbers still.
+  const float x = value > 0 ? static_cast<float>(std::min(value, static_cast<double>(kMost))) : 0;
   const float mean = number_ > 0 ? sum_ / number_ : 0;
-  const float share = mean > 0 ? x / mean : x > 0 ? 8.0f : 0.0f;
+  const float ratio = mean > 0 ? x / mean : x > 0 ? 8.0f : 0.0f;
+  const float share = std::isfinite(ratio) ? ratio : 8.0f;
   const float octaves = std::log2(share + 1e-9f) + kBelow;
   const float place = std::clamp(octaves * kPerOctave, 0.0f, kBins - 0.01f);
   const int bin = static_cast<int>(place);
@@ -83,7 +85,7 @@ Surprise Surprise::read(ByteReader& in) {
   }
   surprise.sum_ = read_finite_float(in);
   surprise.number_ = read_finite_float(in);
-  if (surprise.sum_ < 0 || surprise.number_ < 0) throw BadBytes("an impossible mean");
+  if (surprise.sum_ < 0 || surprise.number_ < 0 || surprise.sum_ > 1e35f) throw BadBytes("an impossible mean");
   return surprise;
 }
 

@@ -110,6 +110,9 @@ Result<GradientBoosting> GradientBoosting::fit(const Table& rows, std::span<cons
       !std::ranges::all_of(target, [](double value) { return value == 0 || value == 1; })) {
     return fail(ErrorKind::permanent, "the target is to be 0 or 1 in every row");
   }
+  if (options.loss == Loss::logistic &&
+      std::ranges::all_of(target, [&](double value) { return value == target.front(); }))
+    return fail(ErrorKind::permanent, "nothing has failed yet, or everything: there is nothing to learn from");
   GradientBoosting model;
   model.columns_ = rows.columns();
   model.loss_ = options.loss;

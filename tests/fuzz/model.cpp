@@ -3,6 +3,7 @@
 // taken must not fail later.
 #include <cmath>
 #include <cstdlib>
+#include <cstring>
 #include <vector>
 
 #include "ml-lite/anomaly/autoencoder.h"
@@ -42,6 +43,24 @@ void predict(const Model& model) {
   if (model.columns() <= 1000) (void)model.predict(std::vector<double>(model.columns(), 0.5));
 }
 
+/// A number made of a body's bytes, wherever they end.
+double value_in(std::span<const std::uint8_t> body, std::size_t index) {
+  double value = 0;
+  if ((index + 1) * sizeof value <= body.size()) std::memcpy(&value, body.data() + index * sizeof value, sizeof value);
+  return value;
+}
+
+/// Rows of the recipe's own columns, three of one unit.
+void ask(const MaintenanceModel& model) {
+  std::vector<Column> columns;
+  for (const auto& name : model.recipe.names()) columns.push_back({name, {1, 2, 3}, {}});
+  if (columns.size() > 1000) return;
+  (void)model.recipe.rows(columns);
+  if (const auto* life = std::get_if<RemainingLife>(&model.model)) {
+    if (life->sensors() <= 1000) (void)life->predict({Table(3, life->sensors()), {0, 0, 0}, {1, 2, 3}});
+  }
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, size_t size) {
@@ -49,13 +68,13 @@ extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, size_t size) {
   if (size == 0) return 0;
   const std::span body(data + 1, size - 1);
   const auto start = LocalTime(std::chrono::seconds(1'770'595'200));
-  switch (data[0] % 13) {
+  switch (data[0] % 14) {
     case 0: try_as<IsolationForest>(body, [](auto& model) { score(model); }); break;
     case 1: try_as<OutlierEnsemble>(body, [](auto& model) { score(model); }); break;
     case 2: try_as<Autoencoder>(body, [](auto& model) { score(model); }); break;
     case 3:
       try_as<StreamDetector>(body, [&](auto& model) {
-        for (int i = 0; i < 50; ++i) (void)model.judge(start + std::chrono::hours(i), i % 7);
+        for (std::size_t i = 0; i < 50; ++i) (void)model.judge(start + std::chrono::hours(i), value_in(body, i));
       });
       break;
     case 4: try_as<RandomForest>(body, [](auto& model) { predict(model); }); break;
@@ -70,7 +89,13 @@ extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, size_t size) {
     case 9: try_as<Smoothing>(body, [](auto& model) { model.observe(1), (void)model.forecast(3); }); break;
     case 10: try_as<Additive>(body, [&](auto& model) { (void)model.forecast(std::vector<LocalTime>{start}); }); break;
     case 11: try_as<Lstm>(body, [](auto& model) { (void)model.forecast(2); }); break;
-    default: try_as<MaintenanceModel>(body, [](auto& model) { (void)model.kind(); }); break;
+    case 12:
+      try_as<load::Forecaster>(body, [](auto& model) {
+        model.observe(3);
+        if (model.forecast(3).size() != 3) std::abort();
+      });
+      break;
+    default: try_as<MaintenanceModel>(body, [](auto& model) { ask(model); }); break;
   }
   return 0;
 }

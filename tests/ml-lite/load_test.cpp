@@ -57,6 +57,27 @@ TEST(LoadForecasterTest, nothing_behind_an_origin_changes_what_was_forecast_ther
   for (std::size_t h = 0; h < 24; ++h) EXPECT_NEAR(a[h].median, b[h].median, 12) << h;
 }
 
+TEST(LoadForecasterTest, a_glitch_of_a_register_does_not_become_the_forecast) {
+  auto values = building_load(kHours, 0.1);
+  values[kHours - 1000] = 4294967295;
+  const auto glitched = load::Forecaster::fit(kMonday, values, {}, load::Parts::ridge),
+             clean = load::Forecaster::fit(kMonday, building_load(kHours, 0.1), {}, load::Parts::ridge);
+  const auto a = clean->forecast(48), b = glitched->forecast(48);
+  for (std::size_t h = 0; h < 48; ++h) EXPECT_NEAR(a[h].median, b[h].median, 15) << h;
+}
+
+TEST(LoadForecasterTest, what_was_never_below_zero_may_come_to_be_and_is_remembered_as_it_was) {
+  auto forecaster = *load::Forecaster::fit(kMonday, building_load(kHours, 0.1), {}, load::Parts::ridge);
+  auto kept = *decode<load::Forecaster>(encode(forecaster));
+  for (int hour = 0; hour < 2000; ++hour) forecaster.observe(-3), kept.observe(-3);
+  const auto again = *decode<load::Forecaster>(encode(kept));
+  const auto a = forecaster.forecast(24), b = kept.forecast(24), c = again.forecast(24);
+  for (std::size_t h = 0; h < 24; ++h) {
+    EXPECT_NEAR(a[h].median, b[h].median, 1e-6);
+    EXPECT_NEAR(a[h].median, c[h].median, 1e-6);
+  }
+}
+
 TEST(LoadForecasterTest, what_cannot_be_learnt_from_is_refused_with_a_reason) {
   EXPECT_EQ(load::Forecaster::fit(kMonday, building_load(1000)).error().message,
             "1000 hours are too few: the forecaster needs 1344, about nine weeks");
@@ -94,6 +115,20 @@ TEST(ChoiceTest, gaps_take_the_place_of_the_same_phase) {
   const double nan = std::nan("");
   EXPECT_EQ(fill_gaps(std::vector<double>{1, 2, nan, 4, 3, 6}, 2), (std::vector<double>{1, 2, 2, 4, 3, 6}));
   EXPECT_EQ(fill_gaps(std::vector<double>{nan, nan, 5}, 7), (std::vector<double>{5, 5, 5}));
+}
+
+TEST(ChoiceTest, a_regressor_that_is_known_ahead_is_used) {
+  std::vector<double> values;
+  Table sun(1);
+  for (int hour = 0; hour < 24 * 28 + 24; ++hour) {
+    const double row[] = {static_cast<double>(hour * 37 % 101)};
+    sun.append(row);
+    if (hour < 24 * 28) values.push_back(500 - 2 * row[0]);
+  }
+  const auto model = fit_series(Method::additive, {.first = kMonday, .values = values, .regressors = sun});
+  ASSERT_TRUE(model) << model.error().message;
+  const auto steps = (*model)->forecast(24);
+  for (std::size_t h = 0; h < 24; ++h) EXPECT_NEAR(steps[h].median, 500 - 2 * sun.at(24 * 28 + h, 0), 15) << h;
 }
 
 TEST(ChoiceTest, names_are_found_again) {

@@ -70,7 +70,8 @@ TEST(StreamDetectorTest, goes_on_after_a_restart_as_if_it_had_not_been) {
 }
 
 TEST(StreamDetectorTest, nothing_that_a_meter_may_say_breaks_it) {
-  for (const double odd : {0.0, -1.0, 1e30, -1e30, std::nan(""), std::numeric_limits<double>::infinity(), 1e-30}) {
+  for (const double odd :
+       {0.0, -1.0, 1e15, -1e15, 1e30, -3e38, 1e300, std::nan(""), std::numeric_limits<double>::infinity(), 1e-30}) {
     StreamDetector detector;
     for (int i = 0; i < 500; ++i) {
       // Times that stand still and go back, too.
@@ -80,6 +81,16 @@ TEST(StreamDetectorTest, nothing_that_a_meter_may_say_breaks_it) {
     }
     ASSERT_TRUE(decode<StreamDetector>(encode(detector))) << odd;
   }
+}
+
+TEST(StreamDetectorTest, a_reading_from_another_world_does_not_blind_it) {
+  auto values = building_load(24 * 7 * 20);
+  values[24 * 7 * 5] = 4294967295;
+  const std::size_t at = 24 * 7 * 15 + 10;
+  for (auto i = at; i < at + 24; ++i) values[i] = 0;
+  const auto judgements = judged(values);
+  EXPECT_GE(alarms(judgements, 24 * 7 * 5, 24 * 7 * 5 + 1), 1u);
+  EXPECT_GE(alarms(judgements, at, at + 24), 1u);
 }
 
 TEST(StreamDetectorTest, is_small) { EXPECT_LE(sizeof(StreamDetector), 4096u); }

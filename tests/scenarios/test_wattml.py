@@ -1,5 +1,6 @@
 """wattml on real data and on bad input, under the scorers that lie beside the data."""
 import csv
+import datetime
 import gzip
 import json
 import math
@@ -46,7 +47,7 @@ def series(tmp_path):
         for hour in range(24 * 84):
             day, at = hour // 24, hour % 24
             load = (100 if day % 7 < 5 and 7 <= at < 18 else 40) * (1 + chance.gauss(0, .03)) * (4 if hour == 1500 else 1)
-            print(f"2026-{2 + (day + 8) // 28 if day < 20 else 3 + (day - 20) // 31:02}-{(day + 8) % 28 + 1 if day < 20 else (day - 20) % 31 + 1:02} {at:02}:00:00,{load:.3f},0", file=out)
+            print(f"{datetime.datetime(2026, 2, 9) + datetime.timedelta(hours=hour)},{load:.3f},0", file=out)
     return path
 
 
@@ -196,6 +197,59 @@ def test_features_are_those_of_the_platform(tmp_path):
     assert float(row["power_rolling_std"]) == pytest.approx(math.sqrt(.5)) and row["power_rate"] == "1" and row["power_lag_1"] == "202"
 
 
+def test_without_a_name_a_series_is_judged_as_it_comes_and_a_table_as_a_whole(series, tmp_path):
+    wattml("anomaly", "--in", series, "--out", tmp_path / "a.csv")
+    wattml("anomaly", "--model", "stream", "--in", series, "--out", tmp_path / "b.csv")
+    assert (tmp_path / "a.csv").read_text() == (tmp_path / "b.csv").read_text()
+
+
+def test_equal_rows_are_no_anomalies_and_huge_ones_no_end(tmp_path):
+    (tmp_path / "same.csv").write_text("a,b\n" + "1,2\n" * 50 + "1,3\n")
+    (tmp_path / "huge.csv").write_text("a,b\n" + "".join(f"{'-' if i % 2 else ''}1e308,{i}\n" for i in range(50)))
+    for model in ("ensemble", "isolation-forest", "autoencoder"):
+        wattml("anomaly-table", "--model", model, "--in", tmp_path / "same.csv", "--out", tmp_path / "s.csv")
+        assert sum(int(row["anomaly"]) for row in rows_of(tmp_path / "s.csv")) <= 1, model
+        wattml("anomaly-table", "--model", model, "--in", tmp_path / "huge.csv", "--out", tmp_path / "h.csv")
+        assert all(math.isfinite(float(row["score"])) for row in rows_of(tmp_path / "h.csv")), model
+
+
+def test_months_holes_and_old_line_ends_are_series_too(series, tmp_path):
+    months = [f"{year}-{month:02}-01,{100 + 5 * year % 7 + 20 * (month in (7, 8))}" for year in range(2015, 2025) for month in range(1, 13)]
+    (tmp_path / "months.csv").write_text("ds,y\r" + "\r".join(months) + "\r")
+    wattml("forecast", "--in", tmp_path / "months.csv", "--horizon", 14, "--out", tmp_path / "m.csv")
+    rows = rows_of(tmp_path / "m.csv")
+    assert [row["timestamp"] for row in rows][:1] + [rows[-1]["timestamp"]] == ["2025-01-01", "2026-02-01"]
+    assert float(rows[6]["mean"]) > float(rows[4]["mean"]) + 10
+    lines = series.read_text().splitlines()
+    (tmp_path / "holes.csv").write_text("\n".join(line for i, line in enumerate(lines) if not 400 <= i < 461 and i != 900) + "\n")
+    flags = {}
+    for name, path in (("whole", series), ("holes", tmp_path / "holes.csv")):
+        wattml("anomaly", "--model", "s-h-esd", "--period", 168, "--in", path, "--out", tmp_path / "e.csv")
+        flags[name] = sum(row["anomaly"] == "1" for row in rows_of(tmp_path / "e.csv"))
+    assert flags["holes"] <= flags["whole"] + 3
+
+
+def test_weather_that_is_known_ahead_is_used(tmp_path):
+    stamp = lambda hour: f"2026-03-{1 + hour // 24:02} {hour % 24:02}:00:00"
+    (tmp_path / "load.csv").write_text("timestamp,value\n" + "".join(f"{stamp(hour)},{500 - 2 * (hour * 37 % 101)}\n" for hour in range(24 * 28)))
+    (tmp_path / "sun.csv").write_text("timestamp,sun\n" + "".join(f"{stamp(hour)},{hour * 37 % 101}\n" for hour in range(24 * 30)))
+    wattml("forecast", "--model", "additive", "--in", tmp_path / "load.csv", "--regressors", tmp_path / "sun.csv", "--horizon", 24, "--out", tmp_path / "f.csv")
+    assert all(abs(float(row["mean"]) - (500 - 2 * ((24 * 28 + h) * 37 % 101))) < 15 for h, row in enumerate(rows_of(tmp_path / "f.csv")))
+
+
+def test_the_shipped_baseline_is_what_its_histories_make_and_knows_others(tmp_path):
+    models = pathlib.Path(__file__).resolve().parents[2] / "etc" / "models"
+    for seed in (1, 2):
+        text = subprocess.run([sys.executable, models / "motor_failure.py", str(seed)], check=True, capture_output=True, text=True).stdout
+        (tmp_path / f"{seed}.csv").write_text(text)
+    wattml("fit", "--model", "gradient-boosting", "--target", "failure", "--in", tmp_path / "1.csv", "--save", tmp_path / "m.wml")
+    assert (tmp_path / "m.wml").read_bytes() == (models / "motor-failure.wml").read_bytes()
+    wattml("predict", "--load", models / "motor-failure.wml", "--in", tmp_path / "2.csv", "--out", tmp_path / "p.csv")
+    rows = [(float(row["prob"]), row["label"] == "1") for row in rows_of(tmp_path / "p.csv")]
+    alarms = [failed for probability, failed in rows if probability >= .5]
+    assert sum(alarms) / len(alarms) > .9 and sum(alarms) > .6 * sum(failed for _, failed in rows)
+
+
 def test_the_help_has_every_call():
     text = wattml("--help").stdout
     for call in ("anomaly --model stream", "anomaly-table --model", "forecast --model auto", "--protocol rolling56", "fit --model failure", "fit --model cox",
@@ -209,7 +263,7 @@ def test_the_help_has_every_call():
     ("when,value\n1,2\n", ["anomaly"], "there is no column timestamp"),
     ("timestamp,value\n2026-02-07 11:26:00,1\nyesterday,2\n", ["anomaly"], ":3: \"yesterday\" is no timestamp, expected 2026-02-07 11:26:00"),
     ("timestamp,value\n2026-02-07 11:26:00,1,5\n", ["anomaly"], ":2: 3 cells, expected 2"),
-    ("timestamp,value\n2026-02-07 11:26:00,high\n", ["anomaly"], "column value holds texts, expected numbers"),
+    ("timestamp,value\n2026-02-07 11:26:00,high\n", ["anomaly"], ":2: column value holds \"high\", expected a number"),
     ("timestamp,value\n2026-02-07 11:00:00,1\n2026-02-07 11:00:00,1\n", ["forecast"], ":3: 2026-02-07 11:00:00 is not after the row before"),
     ("timestamp,value\n2026-02-07 11:00:00,1\n2026-02-07 12:00:00,1\n", ["forecast"], "fewer than four values"),
     ("timestamp,value\n2026-02-07 11:00:00,1\n2026-02-07 12:00:00,1\n", ["forecast", "--model", "prophet"], "no model is named prophet; there are auto, load"),
@@ -217,6 +271,7 @@ def test_the_help_has_every_call():
     ("a,b\n1,2\n3,5\n", ["fit", "--model", "failure", "--target", "c"], "there is no column c; it has a, b"),
     ("a,b\n1,2\n3,5\n", ["fit", "--model", "failure", "--target", "b"], "the target is to be 0 or 1 in every row"),
     ("a,b\n1,2\n3,5\n", ["fit", "--model", "cox"], "cox needs --time and --event"),
+    ("a,b\n1,0\n3,0\n", ["fit", "--model", "failure", "--target", "b"], "nothing has failed yet, or everything: there is nothing to learn from"),
     ("not a model", ["predict", "--load"], "not a model file"),
 ])
 def test_bad_input_is_refused_with_the_place_and_leaves_no_file(content, arguments, words, tmp_path):

@@ -1,0 +1,86 @@
+#include "cli/ml/grid.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "ml-lite/measures.h"
+#include "telemetry/time.h"
+
+namespace wattd::cli {
+namespace {
+
+using std::chrono::days;
+using std::chrono::seconds;
+
+std::int64_t month_of(ml::LocalTime at) {
+  const std::chrono::year_month_day date(std::chrono::floor<days>(at));
+  return static_cast<int>(date.year()) * 12 + static_cast<int>(static_cast<unsigned>(date.month())) - 1;
+}
+
+/// Whether all rows stand at the same time of the same day of months.
+bool is_monthly(const SeriesFile& series, double gap) {
+  if (gap < 28 * 86400.0 || gap > 31 * 86400.0) return false;
+  const std::chrono::year_month_day first(std::chrono::floor<days>(series.times.front()));
+  return std::ranges::all_of(series.times, [&](ml::LocalTime at) {
+    return std::chrono::year_month_day(std::chrono::floor<days>(at)).day() == first.day();
+  });
+}
+
+}  // namespace
+
+std::string Grid::stamp(std::size_t index) const {
+  if (index < stamps.size() && !stamps[index].empty()) return stamps[index];
+  auto at = first + step * static_cast<std::int64_t>(index);
+  if (period != 0) {
+    const std::chrono::year_month_day date(std::chrono::floor<days>(first));
+    at = ml::LocalTime(std::chrono::local_days(date + std::chrono::months(index))) +
+         (first - std::chrono::floor<days>(first));
+  }
+  // 2026-02-07T11:26:00Z, cut down and joined as the file's own stamps are.
+  auto text = format_iso8601(Timestamp(at.time_since_epoch()));
+  text.resize(std::min<std::size_t>(text.size(), stamps.front().size() == 10 ? 10 : 19));
+  if (text.size() > 10) text[10] = stamps.front().size() > 10 ? stamps.front()[10] : ' ';
+  return text;
+}
+
+Grid grid_of(const SeriesFile& series) {
+  std::vector<double> gaps;
+  for (std::size_t i = 1; i < series.times.size(); ++i) {
+    gaps.push_back(static_cast<double>((series.times[i] - series.times[i - 1]).count()));
+    if (gaps.back() <= 0)
+      throw BadInput(fmt::format("{}:{}: {} is not after the row before; sort the rows and keep one of each time",
+                                 series.path, i + 2, series.stamps[i]));
+  }
+  if (gaps.empty()) throw BadInput(series.path + ": one row is no series");
+  const double gap = ml::median(gaps);
+  Grid grid{.first = series.times.front(),
+            .step = seconds(static_cast<std::int64_t>(gap)),
+            .period = 0,
+            .values = {},
+            .stamps = {}};
+  if (is_monthly(series, gap)) grid.period = 12, grid.step = seconds(2'629'746);
+  const auto places = places_in(grid, series);
+  if (places.back() > 50 * series.times.size())
+    throw BadInput(fmt::format("{}: the last row lies far behind the others", series.path));
+  grid.values.resize(places.back() + 1, std::nan("")), grid.stamps.resize(places.back() + 1);
+  for (std::size_t i = 0; i < places.size(); ++i)
+    grid.values[places[i]] = series.values[i], grid.stamps[places[i]] = series.stamps[i];
+  return grid;
+}
+
+std::vector<std::size_t> places_in(const Grid& grid, const SeriesFile& series) {
+  std::vector<std::size_t> places;
+  for (std::size_t i = 0; i < series.times.size(); ++i) {
+    const auto since = series.times[i] - grid.first;
+    if (grid.period == 0 && since % grid.step != seconds(0))
+      throw BadInput(fmt::format("{}:{}: {} lies between the steps of {} s", series.path, i + 2, series.stamps[i],
+                                 grid.step.count()));
+    places.push_back(static_cast<std::size_t>(grid.period != 0 ? month_of(series.times[i]) - month_of(grid.first)
+                                                               : since / grid.step));
+  }
+  return places;
+}
+
+}  // namespace wattd::cli

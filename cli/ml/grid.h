@@ -1,0 +1,28 @@
+#pragma once
+#include <string>
+#include <vector>
+
+#include "cli/ml/frame.h"
+
+namespace wattd::cli {
+
+/// A series on its grid: every step has a place, what the file leaves out is NaN. Months are steps too, though no two
+/// are alike.
+struct Grid {
+  ml::LocalTime first;
+  std::chrono::seconds step;
+  std::size_t period = 0;  ///< 12 for months.
+  std::vector<double> values;
+  std::vector<std::string> stamps;  ///< As the file has them; empty where it has none.
+
+  /// The time of a step as the file would write it, also of steps behind the last.
+  std::string stamp(std::size_t index) const;
+};
+
+/// Errors: throws BadInput for times that fall back, come twice or lie between the steps.
+Grid grid_of(const SeriesFile& series);
+
+/// The place of each row of the file in its grid. Shape: a place a row.
+std::vector<std::size_t> places_in(const Grid& grid, const SeriesFile& series);
+
+}  // namespace wattd::cli
