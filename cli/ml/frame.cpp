@@ -130,6 +130,24 @@ Frame read_frame(const std::string& path) try {
   throw BadInput(problem.what());
 }
 
+Frame complete_rows(const Frame& frame, std::span<const std::string> ignored) {
+  Frame complete{.path = frame.path, .columns = {}};
+  std::vector<bool> whole(frame.rows(), true);
+  for (const auto& column : frame.columns) {
+    complete.columns.push_back({.name = column.name, .numbers = {}, .texts = {}});
+    if (column.is_text() || std::ranges::find(ignored, column.name) != ignored.end()) continue;
+    for (std::size_t row = 0; row < whole.size(); ++row) whole[row] = whole[row] && !std::isnan(column.numbers[row]);
+  }
+  for (std::size_t i = 0; i < frame.columns.size(); ++i) {
+    for (std::size_t row = 0; row < whole.size(); ++row) {
+      if (!whole[row]) continue;
+      complete.columns[i].numbers.push_back(frame.columns[i].numbers[row]);
+      if (frame.columns[i].is_text()) complete.columns[i].texts.push_back(frame.columns[i].texts[row]);
+    }
+  }
+  return complete;
+}
+
 SeriesFile series_of(const Frame& frame, const std::string& wanted) {
   const ml::Column *time = nullptr, *value = nullptr;
   for (const char* name : {"timestamp", "date", "ds", "time", "datetime"}) {

@@ -1,4 +1,5 @@
 #pragma once
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -34,6 +35,9 @@ struct Frame {
 /// Reads CSV, plain or gzip; or, where the first line has spaces and no comma, NASA's C-MAPSS columns (unit, cycle,
 /// setting1 to 3, s1 to s21). Errors: throws BadInput with file and line.
 Frame read_frame(const std::string& path);
+
+/// The rows in which no column of numbers but the ignored ones has an empty cell.
+Frame complete_rows(const Frame& frame, std::span<const std::string> ignored);
 
 /// A series: a value at each time, both as they stand in the file.
 struct SeriesFile {

@@ -189,7 +189,15 @@ int fit_maintenance(const MaintenanceTask& task) {
   if (task.folds == 0 && task.file.empty() && !is_survival(task))
     throw BadInput("nothing would come of this: give --save, or --folds");
   if (task.folds == 0 && !task.predictions.empty()) throw BadInput("--predictions are made of --folds");
-  const auto frame = read_frame(task.in);
+  auto frame = read_frame(task.in);
+  if (is_survival(task)) {
+    // As survival analysis has it: complete cases.
+    const auto all = frame.rows();
+    frame = complete_rows(frame, task.ignore);
+    if (frame.rows() < all) fmt::print(stderr, "left out {} of {} rows with an empty cell\n", all - frame.rows(), all);
+    if (frame.rows() == 0)
+      throw BadInput(task.in + ": every row has an empty cell; --ignore the columns that are mostly empty");
+  }
   MaintenanceModel model;
   model.target = is_survival(task) ? task.time : task.target;
   model.event = task.event;

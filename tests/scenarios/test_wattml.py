@@ -250,6 +250,18 @@ def test_the_shipped_baseline_is_what_its_histories_make_and_knows_others(tmp_pa
     assert sum(alarms) / len(alarms) > .9 and sum(alarms) > .6 * sum(failed for _, failed in rows)
 
 
+def test_survival_is_fitted_on_complete_cases(tmp_path):
+    chance = random.Random(3)
+    rows = [(chance.randint(1, 60), chance.randint(0, 1), chance.random(), chance.random()) for _ in range(80)]
+    text = lambda chosen: "time,event,x,y,notes\n" + "".join(f"{t},{e},{x},{y},\n" for t, e, x, y in chosen)
+    (tmp_path / "whole.csv").write_text(text(rows[:70]))
+    (tmp_path / "holes.csv").write_text(text(rows[:70]) + "".join(f"{t},{e},NA,{y},\n" for t, e, _, y in rows[70:]))
+    call = ["fit", "--model", "cox", "--event", "event", "--ignore", "notes", "--in"]
+    holes = wattml(*call, tmp_path / "holes.csv")
+    assert holes.stdout == wattml(*call, tmp_path / "whole.csv").stdout
+    assert "left out 10 of 80 rows with an empty cell" in holes.stderr
+
+
 def test_the_help_has_every_call():
     text = wattml("--help").stdout
     for call in ("anomaly --model stream", "anomaly-table --model", "forecast --model auto", "--protocol rolling56", "fit --model failure", "fit --model cox",
