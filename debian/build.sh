@@ -8,5 +8,5 @@ git -C "$top" ls-files -z | tar -C "$top" --null -T - -cf - | tar -C "$work/watt
 (cd "$work/wattd" && dpkg-buildpackage -b -us -uc > "$work/build.log" 2>&1) || { tail -40 "$work/build.log"; exit 1; }
 lintian --allow-root --fail-on error --suppress-tags bad-distribution-in-changes-file "$work"/*.changes
 mkdir -p "$top/dist" && rm -f "$top"/dist/*
-cp "$work"/wattd*.deb "$work"/wattsim*.deb "$top/dist/"
+cp "$work"/watt*.deb "$top/dist/"
 ls -l "$top"/dist
