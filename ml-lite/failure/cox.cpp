@@ -92,6 +92,41 @@ void baseline(const Histories& h, const VectorXd& beta, std::vector<double>& tim
   std::partial_sum(hazards.begin(), hazards.end(), hazards.begin());
 }
 
+struct Top {
+  VectorXd beta;
+  Likelihood here;
+};
+
+/// Where the penalised likelihood is highest, by Newton's steps, halved where they overshoot.
+Result<Top> climb(const Histories& h, const CoxOptions& options) {
+  VectorXd beta = VectorXd::Zero(h.rows.rows());
+  const auto penalised = [&](const VectorXd& at) {
+    auto found = likelihood_at(h, at, options.ties);
+    found.value -= options.ridge / 2 * at.squaredNorm();
+    found.slope -= options.ridge * at;
+    found.curvature.diagonal().array() += options.ridge;
+    return found;
+  };
+  Likelihood here = penalised(beta);
+  constexpr int kMostSteps = 50;
+  for (int step = 0; step < kMostSteps; ++step) {
+    const Eigen::LDLT<MatrixXd> solver(here.curvature);
+    const auto pivots = solver.vectorD();
+    if (pivots.minCoeff() <= 1e-9 * pivots.maxCoeff())
+      return fail(
+          ErrorKind::permanent,
+          "columns depend on each other, or one of them tells all failures apart: leave one out or set a ridge");
+    VectorXd move = solver.solve(here.slope);
+    Likelihood next = penalised(beta + move);
+    for (int half = 0; half < 20 && !(next.value >= here.value - 1e-12 * std::abs(here.value)); ++half)
+      next = penalised(beta + (move /= 2));
+    beta += move;
+    here = std::move(next);
+    if (move.lpNorm<Eigen::Infinity>() < 1e-10) break;
+  }
+  return Top{std::move(beta), std::move(here)};
+}
+
 std::optional<Error> check(const Table& rows, std::span<const double> time, std::span<const double> event) {
   if (auto refused = check_training(rows, time)) return refused;
   const auto refuse = [](std::string message) { return Error{ErrorKind::permanent, std::move(message)}; };
@@ -132,31 +167,9 @@ Result<Cox> Cox::fit(const Table& rows, std::span<const double> time, std::span<
     h.time.push_back(time[order[i]]), h.event.push_back(event[order[i]] > 0);
   }
 
-  VectorXd beta = VectorXd::Zero(columns);
-  const auto penalised = [&](const VectorXd& at) {
-    auto found = likelihood_at(h, at, options.ties);
-    found.value -= options.ridge / 2 * at.squaredNorm();
-    found.slope -= options.ridge * at;
-    found.curvature.diagonal().array() += options.ridge;
-    return found;
-  };
-  Likelihood here = penalised(beta);
-  constexpr int kMostSteps = 50;
-  for (int step = 0; step < kMostSteps; ++step) {
-    const Eigen::LDLT<MatrixXd> solver(here.curvature);
-    const auto pivots = solver.vectorD();
-    if (pivots.minCoeff() <= 1e-9 * pivots.maxCoeff())
-      return fail(
-          ErrorKind::permanent,
-          "columns depend on each other, or one of them tells all failures apart: leave one out or set a ridge");
-    VectorXd move = solver.solve(here.slope);
-    Likelihood next = penalised(beta + move);
-    for (int half = 0; half < 20 && !(next.value >= here.value - 1e-12 * std::abs(here.value)); ++half)
-      next = penalised(beta + (move /= 2));
-    beta += move;
-    here = std::move(next);
-    if (move.lpNorm<Eigen::Infinity>() < 1e-10) break;
-  }
+  auto top = climb(h, options);
+  if (!top) return std::unexpected(top.error());
+  const auto& [beta, here] = *top;
 
   Cox model;
   const VectorXd coefficients = beta.cwiseQuotient(scales);

@@ -60,6 +60,41 @@ double Additive::sum(std::span<const double> row, std::size_t from, std::size_t 
   return sum;
 }
 
+/// Which seasons and turns the history can bear, and the scales of the regressors.
+void Additive::choose_terms(std::span<const LocalTime> times, const AdditiveOptions& options, const Table& regressors) {
+  start_ = times.front(), end_ = times.back();
+  span_days_ = days(times.back());
+  std::vector<double> steps;
+  for (std::size_t i = 1; i < times.size(); ++i)
+    steps.push_back(static_cast<double>((times[i] - times[i - 1]).count()));
+  step_seconds_ = std::max(1.0, median(steps));
+  daily_ = span_days_ >= 2 && step_seconds_ <= kDay / 3 ? options.daily : 0;
+  weekly_ = span_days_ >= 14 && step_seconds_ <= 2 * kDay ? options.weekly : 0;
+  yearly_ = span_days_ >= 2 * 365 ? options.yearly : 0;
+  for (std::uint32_t i = 1; i <= options.change_points; ++i)
+    changes_.push_back(0.8 * i / (options.change_points + 1.0));
+  holidays_ = options.holidays;
+  for (std::size_t column = 0; column < regressors.columns(); ++column) {
+    std::vector<double> known;
+    for (std::size_t row = 0; row < regressors.rows(); ++row) {
+      if (std::isfinite(regressors.at(row, column))) known.push_back(regressors.at(row, column));
+    }
+    regressor_means_.push_back(known.empty() ? 0 : mean(known));
+    regressor_scales_.push_back(std::max(1e-9, deviation(known)));
+  }
+}
+
+/// How much of what was off at one step is off at the next.
+void Additive::remember(std::span<const double> off) {
+  double together = 0, alone = 1e-12;
+  for (std::size_t i = 1; i < off.size(); ++i) {
+    if (std::isfinite(off[i]) && std::isfinite(off[i - 1]))
+      together += off[i] * off[i - 1], alone += off[i - 1] * off[i - 1];
+  }
+  memory_ = std::clamp(together / alone, 0.0, 0.99);
+  last_off_ = std::isfinite(off.back()) ? off.back() : 0;
+}
+
 Result<Additive> Additive::fit(std::span<const LocalTime> times, std::span<const double> values,
                                const AdditiveOptions& options, const Table& regressors) {
   const auto refuse = [](const char* why) { return fail(ErrorKind::permanent, why); };
@@ -69,26 +104,7 @@ Result<Additive> Additive::fit(std::span<const LocalTime> times, std::span<const
   if (regressors.columns() != 0 && regressors.rows() != times.size())
     return refuse("not a row of regressors for each time");
   Additive model;
-  model.start_ = times.front(), model.end_ = times.back();
-  model.span_days_ = model.days(times.back());
-  std::vector<double> steps;
-  for (std::size_t i = 1; i < times.size(); ++i)
-    steps.push_back(static_cast<double>((times[i] - times[i - 1]).count()));
-  model.step_seconds_ = std::max(1.0, median(steps));
-  model.daily_ = model.span_days_ >= 2 && model.step_seconds_ <= kDay / 3 ? options.daily : 0;
-  model.weekly_ = model.span_days_ >= 14 && model.step_seconds_ <= 2 * kDay ? options.weekly : 0;
-  model.yearly_ = model.span_days_ >= 2 * 365 ? options.yearly : 0;
-  for (std::uint32_t i = 1; i <= options.change_points; ++i)
-    model.changes_.push_back(0.8 * i / (options.change_points + 1.0));
-  model.holidays_ = options.holidays;
-  for (std::size_t column = 0; column < regressors.columns(); ++column) {
-    std::vector<double> known;
-    for (std::size_t row = 0; row < regressors.rows(); ++row) {
-      if (std::isfinite(regressors.at(row, column))) known.push_back(regressors.at(row, column));
-    }
-    model.regressor_means_.push_back(known.empty() ? 0 : mean(known));
-    model.regressor_scales_.push_back(std::max(1e-9, deviation(known)));
-  }
+  model.choose_terms(times, options, regressors);
   const auto width = static_cast<Eigen::Index>(model.width());
   if (model.width() > 10 * kMostTerms) return refuse("too many terms");
 
@@ -133,15 +149,7 @@ Result<Additive> Additive::fit(std::span<const LocalTime> times, std::span<const
   }
   model.weights_.assign(weights.begin(), weights.end());
   model.deviation_ = std::sqrt(noise);
-  if (options.residual_memory) {
-    double together = 0, alone = 1e-12;
-    for (std::size_t i = 1; i < off.size(); ++i) {
-      if (std::isfinite(off[i]) && std::isfinite(off[i - 1]))
-        together += off[i] * off[i - 1], alone += off[i - 1] * off[i - 1];
-    }
-    model.memory_ = std::clamp(together / alone, 0.0, 0.99);
-    model.last_off_ = std::isfinite(off.back()) ? off.back() : 0;
-  }
+  if (options.residual_memory) model.remember(off);
   return model;
 }
 

@@ -52,6 +52,8 @@ class Additive {
 
  private:
   enum Part : std::uint8_t { trend, daily, weekly, yearly, holiday, regressor };
+  void choose_terms(std::span<const LocalTime> times, const AdditiveOptions& options, const Table& regressors);
+  void remember(std::span<const double> off);
   void fill(LocalTime at, std::span<const double> regressors, double* row) const;
   std::size_t width() const {
     return 2 + changes_.size() + 2 * (daily_ + weekly_ + yearly_) + 1 + regressor_means_.size();
