@@ -2,13 +2,13 @@
 
 #include <algorithm>
 #include <cmath>
-#include <optional>
+#include <numbers>
 
 #include "cli/ml/frame.h"
 #include "cli/ml/grid.h"
+#include "cli/ml/model.h"
 #include "cli/ml/wattml.h"
-#include "ml-lite/anomaly/autoencoder.h"
-#include "ml-lite/anomaly/outlier_ensemble.h"
+#include "ml-lite/anomaly/outlier_model.h"
 #include "ml-lite/anomaly/seasonal_esd.h"
 #include "ml-lite/forecast/choice.h"
 #include "ml-lite/measures.h"
@@ -19,7 +19,7 @@ namespace {
 
 /// What is said of a value.
 struct Verdict {
-  double score = 0;
+  double score = 0, rate = 1;
   bool anomaly = false;
   double expected = std::nan("");
   std::string reason;
@@ -38,8 +38,10 @@ std::vector<Verdict> stream(const SeriesFile& series, const AnomalyTask& task) {
   std::vector<Verdict> verdicts;
   for (std::size_t i = 0; i < series.values.size(); ++i) {
     const auto judgement = detector.judge(series.times[i], series.values[i]);
-    verdicts.push_back({judgement.score, judgement.score >= threshold, judgement.expected,
-                        judgement.score > 0 ? std::string(to_string(judgement.most)) : ""});
+    verdicts.push_back({.score = judgement.score,
+                        .anomaly = judgement.score >= threshold,
+                        .expected = judgement.expected,
+                        .reason = judgement.score > 0 ? std::string(to_string(judgement.most)) : ""});
   }
   return verdicts;
 }
@@ -91,60 +93,56 @@ std::vector<Verdict> seasonal(const SeriesFile& series, const AnomalyTask& task)
   return verdicts;
 }
 
-/// A row for each value: itself, its step, how far it is from the day before and from the mean of the day, and the
+/// Columns for each value: itself, its step, how far it is from the day before and from the mean of the day, and the
 /// hour.
-ml::Table rows_of(const SeriesFile& series, std::span<const double> values) {
+std::vector<ml::Column> columns_of(const SeriesFile& series, std::span<const double> values) {
   const auto day = static_cast<std::size_t>(std::max(1.0, std::round(86400 / interval_s(series))));
-  ml::Table table(values.size(), 6);
+  std::vector<ml::Column> columns;
+  for (const char* name : {"value", "step", "day before", "day's mean", "hour's sine", "hour's cosine"})
+    columns.push_back({name, {}, {}});
   double sum = 0;
   for (std::size_t i = 0; i < values.size(); ++i) {
     sum += values[i] - (i >= day ? values[i - day] : 0);
     const double mean = sum / static_cast<double>(std::min(i + 1, day));
-    const auto calendar = ml::calendar_at(series.times[i]);
-    const double angle = calendar.hour_share / 12 * std::numbers::pi;
+    const double angle = ml::calendar_at(series.times[i]).hour_share / 12 * std::numbers::pi;
     const double row[] = {values[i],
                           i > 0 ? values[i] - values[i - 1] : 0,
                           i >= day ? values[i] - values[i - day] : 0,
                           values[i] - mean,
                           std::sin(angle),
                           std::cos(angle)};
-    std::ranges::copy(row, table.row(i).begin());
+    for (std::size_t column = 0; column < columns.size(); ++column) columns[column].numbers.push_back(row[column]);
   }
-  return table;
+  return columns;
 }
 
-const std::vector<std::string> kRowNames{"value", "step", "day before", "day's mean", "hour", "hour"};
+/// The model of a file, or one that is fitted on these columns, and kept where that was asked for.
+ml::OutlierModel outlier_model(const AnomalyTask& task, std::span<const ml::Column> columns,
+                               std::vector<std::string> ignore) {
+  if (!task.load.empty()) return load_model<ml::OutlierModel>(task.load);
+  const auto kind = task.model == "ensemble" ? ml::OutlierEnsemble::kKind : std::string_view(task.model);
+  auto model = usable(ml::OutlierModel::fit(columns, {.ignore = std::move(ignore)},
+                                            {.model = kind, .tails = task.tails, .seed = task.seed}),
+                      task.in);
+  if (!task.save.empty()) save_model(task.save, model);
+  return model;
+}
 
-/// The rows with the highest scores, a share of `most`, are anomalies; the column that speaks loudest is the reason.
-template <class Model>
-std::vector<Verdict> judged(const Model& model, const ml::Table& rows, const AnomalyTask& task,
-                            const std::vector<std::string>& names) {
-  const auto scores = model.score(rows);
-  // At most so many, and of equal scores none: what all rows have is no anomaly.
-  auto sorted = scores;
-  std::ranges::sort(sorted, std::greater{});
-  const auto most = static_cast<std::size_t>(static_cast<double>(sorted.size()) * task.most);
-  const double threshold = task.threshold > 0 ? task.threshold : std::nextafter(sorted[most], HUGE_VAL);
-  std::vector<Verdict> verdicts(rows.rows());
-  for (std::size_t i = 0; i < verdicts.size(); ++i) {
-    verdicts[i].score = scores[i], verdicts[i].anomaly = scores[i] >= threshold;
-    if (!verdicts[i].anomaly || !task.explain) continue;
-    const auto shares = model.explain(rows.row(i));
-    verdicts[i].reason = names[static_cast<std::size_t>(std::ranges::max_element(shares) - shares.begin())];
+/// Rows that only a share of `false_alarms` of the usual ones are like are anomalies; the column that speaks loudest is
+/// the reason.
+std::vector<Verdict> judge_rows(std::span<const ml::Column> columns, const AnomalyTask& task,
+                                std::vector<std::string> ignore) {
+  const auto model = outlier_model(task, columns, std::move(ignore));
+  const auto rows = usable(model.recipe().rows(columns), task.in);
+  std::vector<Verdict> verdicts;
+  for (const auto& [score, rate] : usable(model.judge(columns), task.in)) {
+    auto& verdict = verdicts.emplace_back(score, rate, rate <= task.false_alarms);
+    if (!verdict.anomaly || !task.explain) continue;
+    const auto shares = model.explain(rows.row(verdicts.size() - 1));
+    verdict.reason =
+        model.recipe().names()[static_cast<std::size_t>(std::ranges::max_element(shares) - shares.begin())];
   }
   return verdicts;
-}
-
-std::optional<std::vector<Verdict>> judge_rows(const ml::Table& rows, const AnomalyTask& task,
-                                               const std::vector<std::string>& names) {
-  if (task.model == "isolation-forest")
-    return judged(usable(ml::IsolationForest::fit(rows, {.tails = task.tails, .seed = task.seed}), task.in), rows, task,
-                  names);
-  if (task.model == "ensemble")
-    return judged(usable(ml::OutlierEnsemble::fit(rows, task.seed), task.in), rows, task, names);
-  if (task.model == "autoencoder")
-    return judged(usable(ml::Autoencoder::fit(rows, {.seed = task.seed}), task.in), rows, task, names);
-  return std::nullopt;
 }
 
 /// The series with its holes filled, so that a season stays where it is; and where the rows of the file are in it. A
@@ -186,7 +184,7 @@ int find_anomalies(const AnomalyTask& task) {
       auto explained = task;
       explained.explain = true;
       const auto day = static_cast<std::size_t>(std::max(1.0, std::round(86400 / interval_s(series))));
-      all = *judge_rows(rows_of(whole.series, ml::fill_gaps(whole.series.values, day)), explained, kRowNames);
+      all = judge_rows(columns_of(whole.series, ml::fill_gaps(whole.series.values, day)), explained, {});
     }
     for (const auto place : whole.places) verdicts.push_back(all[place]);
   }
@@ -207,15 +205,16 @@ int find_anomalies_in_table(const AnomalyTask& task) {
   auto ignore = task.ignore;
   const auto* label = frame.find(task.label);
   if (label != nullptr) ignore.push_back(task.label);
-  const auto recipe = usable(ml::Recipe::learn(frame.columns, {.ignore = ignore}), frame.path);
-  const auto verdicts = *judge_rows(usable(recipe.rows(frame.columns), frame.path), task, recipe.names());
+  const auto verdicts = judge_rows(frame.columns, task, std::move(ignore));
   OutputFile out(task.out);
-  out.write(fmt::format("{},score,anomaly{}\n", label != nullptr ? "label" : "row", task.explain ? ",reason" : ""));
+  out.write(
+      fmt::format("{},score,rate,anomaly{}\n", label != nullptr ? "label" : "row", task.explain ? ",reason" : ""));
   for (std::size_t i = 0; i < verdicts.size(); ++i) {
     const auto first = label == nullptr   ? fmt::format("{}", i + 1)
                        : label->is_text() ? label->texts[i]
                                           : fmt::format("{}", label->numbers[i]);
-    out.write(fmt::format("{},{:.8g},{}", first, verdicts[i].score, verdicts[i].anomaly ? 1 : 0));
+    out.write(
+        fmt::format("{},{:.8g},{:.4g},{}", first, verdicts[i].score, verdicts[i].rate, verdicts[i].anomaly ? 1 : 0));
     out.write(task.explain ? fmt::format(",\"{}\"\n", verdicts[i].reason) : "\n");
   }
   out.close();

@@ -6,6 +6,7 @@
 
 #include "cli/ml/frame.h"
 #include "cli/ml/maintenance_file.h"
+#include "cli/ml/model.h"
 #include "cli/ml/wattml.h"
 #include "ml-lite/failure/maintenance_model.h"
 #include "ml-lite/measures.h"
@@ -221,7 +222,7 @@ int fit_maintenance(const MaintenanceTask& task) {
 }
 
 int predict_maintenance(const MaintenanceTask& task) {
-  const auto model = load_model(task.file);
+  const auto model = load_model<MaintenanceModel>(task.file);
   if (!task.model.empty() && task.model != model.kind() &&
       !(task.model == "failure" && model.kind() == ml::FailureCommittee::kKind))
     throw BadInput(fmt::format("{} holds a model of kind {}, --model says {}", task.file, model.kind(), task.model));

@@ -4,12 +4,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <numeric>
 
-#include "ml-lite/model_file.h"
 #include "telemetry/csv.h"
 
 namespace wattd::cli {
@@ -143,22 +139,6 @@ void write_judged(const std::string& path, const Truth& truth, const std::vector
     out.write(line + (reasons.empty() ? "\n" : ",\"" + reasons[row] + "\"\n"));
   }
   out.close();
-}
-
-void save_model(const std::string& path, const ml::MaintenanceModel& model) {
-  const auto bytes = ml::encode(model);
-  OutputFile out(path);
-  out.write({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
-  out.close();
-}
-
-ml::MaintenanceModel load_model(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file || std::filesystem::is_directory(path)) throw BadInput(path + " cannot be opened as a file");
-  const std::vector<std::uint8_t> bytes{std::istreambuf_iterator<char>(file), {}};
-  auto model = ml::decode<ml::MaintenanceModel>(bytes);
-  if (!model) throw BadInput(path + ": " + model.error().message);
-  return std::move(*model);
 }
 
 }  // namespace wattd::cli

@@ -36,8 +36,4 @@ std::vector<std::string> reasons(const ml::MaintenanceModel& model, const ml::Ta
 void write_judged(const std::string& path, const Truth& truth, const std::vector<Judged>& judged,
                   const std::vector<double>& survival_at, const std::vector<std::string>& reasons = {});
 
-/// Errors: throw BadInput.
-void save_model(const std::string& path, const ml::MaintenanceModel& model);
-ml::MaintenanceModel load_model(const std::string& path);
-
 }  // namespace wattd::cli

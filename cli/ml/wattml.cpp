@@ -1,9 +1,12 @@
 #include "cli/ml/wattml.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <functional>
+#include <vector>
 
 #include "cli/ml/frame.h"
 #include "ml-lite/forecast/choice.h"
@@ -24,9 +27,12 @@ Anomalies of a series, value by value as they come, no look ahead (timestamp,val
   wattml anomaly --model s-h-esd --max-anomalies 0.02 --direction both --only-last day --in series.csv --out scores.csv
   wattml anomaly --model s-h-esd --max-anomalies 0.02 --direction both --level med_max --in series.csv --out scores.csv
 
-Anomalies of rows; fitted on all rows without the label, which is only carried along (x0,…,label -> label,score,anomaly):
+Anomalies of rows; fitted on all rows without the label, which is only carried along (x0,…,label -> label,score,rate,anomaly);
+rate is the share of usual rows that score as high, and --false-alarms bounds it:
   wattml anomaly-table --model ensemble --in rows.csv.gz --out scores.csv
   wattml anomaly-table --model isolation-forest --in rows.csv.gz --out scores.csv
+  wattml anomaly-table --model ensemble --false-alarms 0.001 --in usual.csv --save usual.wml --out scores.csv
+  wattml anomaly-table --load usual.wml --false-alarms 0.001 --explain --in new.csv --out scores.csv
   score_tabular.py anomaly --pred scores.csv
 
 Forecasts (timestamp,value -> origin,timestamp,mean,lo80,hi80,lo95,hi95); only rows up to an origin are used:
@@ -70,13 +76,70 @@ why), 2 for a wrong call.)";
 
 using Action = std::function<int()>;
 
+/// Options that only some models of a command have: given with another one they would do nothing.
+class Concerns {
+ public:
+  void of(CLI::Option* option, const std::string& model, std::vector<std::string> models) {
+    all_.push_back({option, &model, std::move(models)});
+  }
+  /// Errors: throws CLI::ValidationError.
+  void check() const {
+    for (const auto& [option, model, models] : all_) {
+      if (option->count() != 0 && std::ranges::count(models, *model) == 0)
+        throw CLI::ValidationError(option->get_name(),
+                                   fmt::format("is not for the model {}, but for {}", *model, fmt::join(models, ", ")));
+    }
+  }
+
+ private:
+  struct Concern {
+    CLI::Option* option;
+    const std::string* model;
+    std::vector<std::string> models;
+  };
+  std::vector<Concern> all_;
+};
+
 CLI::App* add(CLI::App& app, const char* name, const char* help, Action& chosen, Action action) {
   auto* command = app.add_subcommand(name, help);
   command->callback([&chosen, action = std::move(action)] { chosen = action; });
   return command;
 }
 
-void add_anomaly(CLI::App& app, AnomalyTask& task, AnomalyTask& of_table, Action& chosen) {
+const std::vector<std::string> kRowModels{"ensemble", "isolation-forest", "autoencoder"};
+
+/// Of `anomaly`: what s-h-esd alone has.
+void add_seasonal(CLI::App& series, AnomalyTask& task, Concerns& concerns) {
+  for (auto* option :
+       {series.add_option("--period", task.period, "Steps of the season (s-h-esd; a day)")
+            ->check(CLI::Range(2, 1'000'000)),
+        series.add_option("--direction", task.direction, "both, above or below (s-h-esd)")
+            ->check(CLI::IsMember({"both", "above", "below"})),
+        series.add_option("--max-anomalies", task.most, "Share of the values that are flagged at most (s-h-esd; 0.02)")
+            ->check(CLI::Range(1e-6, 0.49)),
+        series.add_option("--only-last", task.only_last, "day or hour: flag no earlier ones (s-h-esd)")
+            ->check(CLI::IsMember({"day", "hour"})),
+        series
+            .add_option("--level", task.level,
+                        "Flag only values of at least the median, p95 or p99 of the days' highest (s-h-esd)")
+            ->check(CLI::IsMember({"med_max", "p95", "p99"}))})
+    concerns.of(option, task.model, {"s-h-esd"});
+}
+
+/// What models of rows have.
+void add_row_models(CLI::App& command, AnomalyTask& task, Concerns& concerns) {
+  auto* save = command.add_option("--save", task.save, "The model");
+  auto* load = command.add_option("--load", task.load, "A model that was saved: nothing is fitted")->excludes(save);
+  for (auto* option : {save, load,
+                       command
+                           .add_option("--false-alarms", task.false_alarms,
+                                       "Flag what at most this share of usual rows scores as high as (0.01)")
+                           ->check(CLI::Range(1e-6, 0.49)),
+                       command.add_option("--seed", task.seed, "Of forests and networks (1)")})
+    concerns.of(option, task.model, kRowModels);
+}
+
+void add_anomaly(CLI::App& app, AnomalyTask& task, AnomalyTask& of_table, Action& chosen, Concerns& concerns) {
   auto* series = add(app, "anomaly", "Scores each value of a series", chosen, [&task] { return find_anomalies(task); });
   auto* table = add(app, "anomaly-table", "Scores each row of a table", chosen,
                     [&of_table] { return find_anomalies_in_table(of_table); });
@@ -86,41 +149,31 @@ void add_anomaly(CLI::App& app, AnomalyTask& task, AnomalyTask& of_table, Action
       ->default_val("stream")
       ->check(CLI::IsMember({"stream", "s-h-esd", "isolation-forest", "autoencoder"}));
   series->add_option("--value", task.value, "The column (value, y or the only one)");
-  series->add_option("--period", task.period, "Steps of the season (s-h-esd; a day)")->check(CLI::Range(2, 1'000'000));
-  series->add_option("--direction", task.direction, "both, above or below (s-h-esd)")
-      ->check(CLI::IsMember({"both", "above", "below"}));
-  series->add_option("--only-last", task.only_last, "day or hour: flag no earlier ones (s-h-esd)")
-      ->check(CLI::IsMember({"day", "hour"}));
-  series
-      ->add_option("--level", task.level,
-                   "Flag only values of at least the median, p95 or p99 of the days' highest (s-h-esd)")
-      ->check(CLI::IsMember({"med_max", "p95", "p99"}));
+  add_seasonal(*series, task, concerns);
+  concerns.of(series->add_option("--threshold", task.threshold, "Flag scores of at least this (stream; 2.1)"),
+              task.model, {"stream"});
   table
       ->add_option("--model", of_table.model,
                    "ensemble (isolation forest, tails, robust distance), isolation-forest or autoencoder")
       ->default_val("ensemble")
-      ->check(CLI::IsMember({"ensemble", "isolation-forest", "autoencoder"}));
+      ->check(CLI::IsMember(kRowModels));
   table->add_option("--label", of_table.label, "A column that is carried along and never looked at (label)");
   table->add_option("--ignore", of_table.ignore, "Columns that are no features, comma separated")->delimiter(',');
-  table
-      ->add_option("--tails", of_table.tails,
-                   "Of isolation-forest: heavy-tailed columns are cut more often, by this power of their kurtosis "
-                   "(0.5; 0: all alike)")
-      ->check(CLI::Range(0.0, 2.0));
+  concerns.of(table
+                  ->add_option("--tails", of_table.tails,
+                               "Heavy-tailed columns are cut more often, by this power of their kurtosis "
+                               "(isolation-forest; 0.5; 0: all alike)")
+                  ->check(CLI::Range(0.0, 2.0)),
+              of_table.model, {"isolation-forest"});
   table->add_flag("--explain", of_table.explain, "Add the column that speaks loudest in each flagged row");
   for (const auto& [command, its] : {std::pair{series, &task}, {table, &of_table}}) {
     command->add_option("--in", its->in, "The file")->required();
     command->add_option("--out", its->out, "The scores (standard output)");
-    command
-        ->add_option("--max-anomalies", its->most,
-                     "Share of values or rows that are flagged at most (0.02); not of stream")
-        ->check(CLI::Range(1e-6, 0.49));
-    command->add_option("--threshold", its->threshold, "Flag scores of at least this; not of s-h-esd");
-    command->add_option("--seed", its->seed, "Of forests and networks (1)");
+    add_row_models(*command, *its, concerns);
   }
 }
 
-void add_forecast(CLI::App& app, ForecastTask& task, Action& chosen) {
+void add_forecast(CLI::App& app, ForecastTask& task, Action& chosen, Concerns& concerns) {
   auto* command = add(app, "forecast", "Forecasts a series, with 80 and 95 % bands", chosen,
                       [&task] { return make_forecasts(task); });
   command->add_option("--model", task.model, "One of " + ml::method_names() + " (auto)");
@@ -141,16 +194,26 @@ void add_forecast(CLI::App& app, ForecastTask& task, Action& chosen) {
   command->add_option(
       "--regressors", task.regressors,
       "Of additive: a file of the series' times and further ones, with columns that are known ahead: weather, sun");
-  command->add_option("--holidays", task.holidays,
-                      "A file of dates on which the site lives as on a Sunday, past and future");
+  concerns.of(command->add_option("--holidays", task.holidays,
+                                  "A file of dates on which the site lives as on a Sunday, past and future"),
+              task.model, {"auto", "load", "linear", "additive", "lstm"});
 }
 
-void add_recipe(CLI::App& fit, MaintenanceTask& task) {
-  fit.add_option("--target", task.target, "Column of the failure, 0 or 1; or of any number for the trees");
-  fit.add_option("--time", task.time, "Of cox: how long a row was seen (time)");
-  fit.add_option("--event", task.event, "Of cox: 1 where that ended with the event, 0 where it is not known");
-  fit.add_option("--unit", task.unit, "Of remaining-life: which unit (unit)");
-  fit.add_option("--age", task.age, "Of remaining-life: its age (cycle)");
+void add_recipe(CLI::App& fit, MaintenanceTask& task, Concerns& concerns) {
+  concerns.of(fit.add_option("--target", task.target, "Column of the failure, 0 or 1; or of any number for the trees"),
+              task.model, {"failure", "random-forest", "gradient-boosting"});
+  for (auto* option :
+       {fit.add_option("--time", task.time, "Of cox: how long a row was seen (time)"),
+        fit.add_option("--event", task.event, "Of cox: 1 where that ended with the event, 0 where it is not known"),
+        fit.add_option("--ties", task.ties, "Of cox: efron or breslow")->check(CLI::IsMember({"efron", "breslow"})),
+        fit.add_option("--ridge", task.ridge, "Of cox: penalty, for columns that depend on each other (0)")
+            ->check(CLI::NonNegativeNumber)})
+    concerns.of(option, task.model, {"cox"});
+  for (auto* option : {fit.add_option("--unit", task.unit, "Of remaining-life: which unit (unit)"),
+                       fit.add_option("--age", task.age, "Of remaining-life: its age (cycle)"),
+                       fit.add_option("--cap", task.cap, "Of remaining-life: longer lives are all alike (125)")
+                           ->check(CLI::PositiveNumber)})
+    concerns.of(option, task.model, {"remaining-life"});
   fit.add_option("--ignore", task.ignore, "Columns that are no features, comma separated")->delimiter(',');
   fit.add_option("--reference", task.reference,
                  "COLUMN=CLASS that the others are told against (the first); may be given again")
@@ -163,7 +226,7 @@ void add_recipe(CLI::App& fit, MaintenanceTask& task) {
       ->allow_extra_args(false);
 }
 
-void add_maintenance(CLI::App& app, MaintenanceTask& task, Action& chosen) {
+void add_maintenance(CLI::App& app, MaintenanceTask& task, Action& chosen, Concerns& concerns) {
   const auto names = CLI::IsMember({"failure", "random-forest", "gradient-boosting", "cox", "remaining-life"});
   auto* fit = add(app, "fit", "Fits a model of failures, survival or remaining life", chosen,
                   [&task] { return fit_maintenance(task); });
@@ -174,11 +237,7 @@ void add_maintenance(CLI::App& app, MaintenanceTask& task, Action& chosen) {
       ->check(names);
   fit->add_option("--in", task.in, "The rows")->required();
   fit->add_option("--save", task.file, "The model");
-  add_recipe(*fit, task);
-  fit->add_option("--ties", task.ties, "Of cox: efron or breslow")->check(CLI::IsMember({"efron", "breslow"}));
-  fit->add_option("--ridge", task.ridge, "Of cox: penalty, for columns that depend on each other (0)")
-      ->check(CLI::NonNegativeNumber);
-  fit->add_option("--cap", task.cap, "Of remaining-life: longer lives are all alike (125)")->check(CLI::PositiveNumber);
+  add_recipe(*fit, task, concerns);
   fit->add_option("--folds", task.folds,
                   "Judge each row by a model that has not seen its fold; measures on standard error")
       ->check(CLI::Range(2, 100));
@@ -217,9 +276,10 @@ int run_wattml(int argc, char** argv) {
     std::vector<std::size_t> lags;
   } features;
   Action chosen;
-  add_anomaly(app, anomaly, table, chosen);
-  add_forecast(app, forecast, chosen);
-  add_maintenance(app, maintenance, chosen);
+  Concerns concerns;
+  add_anomaly(app, anomaly, table, chosen, concerns);
+  add_forecast(app, forecast, chosen, concerns);
+  add_maintenance(app, maintenance, chosen, concerns);
   auto* engineer =
       add(app, "features", "Adds calendar, rolling, rate and lag columns, and the power factor", chosen,
           [&features] { return engineer_features(features.in, features.out, features.window, features.lags); });
@@ -232,6 +292,7 @@ int run_wattml(int argc, char** argv) {
       ->check(CLI::Range(1, 1'000'000));
   try {
     app.parse(argc, argv);
+    concerns.check();
   } catch (const CLI::ParseError& problem) {
     return app.exit(problem) == 0 ? 0 : 2;
   }

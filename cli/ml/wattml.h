@@ -8,9 +8,11 @@ namespace wattd::cli {
 /// `wattml anomaly` and `wattml anomaly-table`.
 struct AnomalyTask {
   std::string model, in, out = "-", value;
-  double threshold = 0;  ///< 0: the model's own.
+  std::string save, load;  ///< A file of the model.
+  double threshold = 0;    ///< Of stream; 0: its own.
   std::uint32_t period = 0;
   double most = 0.02, tails = 0.5;
+  double false_alarms = 0.01;  ///< Share of usual rows that may be flagged.
   std::string direction = "both", only_last, level;
   std::string label = "label";
   std::vector<std::string> ignore;

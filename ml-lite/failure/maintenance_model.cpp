@@ -6,19 +6,11 @@
 #include <cmath>
 #include <map>
 
+#include "ml-lite/kinds.h"
 #include "ml-lite/model_file.h"
 
 namespace wattd::ml {
 namespace {
-
-template <std::size_t... I>
-MaintenanceModel::Any read_any(std::size_t index, ByteReader& in, std::index_sequence<I...>) {
-  MaintenanceModel::Any model;
-  const bool known =
-      ((index == I && (model = std::variant_alternative_t<I, MaintenanceModel::Any>::read(in), true)) || ...);
-  if (!known) throw BadBytes("an unknown kind of model");
-  return model;
-}
 
 std::size_t columns_of(const MaintenanceModel::Any& any) {
   return std::visit(
@@ -34,9 +26,7 @@ std::size_t columns_of(const MaintenanceModel::Any& any) {
 
 }  // namespace
 
-std::string_view MaintenanceModel::kind() const {
-  return std::visit([](const auto& held) { return std::decay_t<decltype(held)>::kKind; }, model);
-}
+std::string_view MaintenanceModel::kind() const { return kind_of(model); }
 
 Result<UnitHistories> MaintenanceModel::histories(std::span<const Column> columns) const {
   const auto find = [&](const std::string& name) { return std::ranges::find(columns, name, &Column::name); };
@@ -59,15 +49,14 @@ Result<UnitHistories> MaintenanceModel::histories(std::span<const Column> column
 void MaintenanceModel::write(ByteWriter& out) const {
   recipe.write(out);
   for (const auto& name : {target, event, unit, age}) out.text(name);
-  out.byte(static_cast<std::uint8_t>(model.index()));
-  std::visit([&](const auto& held) { held.write(out); }, model);
+  write_any(out, model);
 }
 
 MaintenanceModel MaintenanceModel::read(ByteReader& in) {
   MaintenanceModel result;
   result.recipe = Recipe::read(in);
   for (auto* name : {&result.target, &result.event, &result.unit, &result.age}) *name = in.text();
-  result.model = read_any(in.byte(), in, std::make_index_sequence<std::variant_size_v<Any>>());
+  result.model = read_any<Any>(in);
   if (columns_of(result.model) != result.recipe.names().size()) throw BadBytes("the recipe does not match the model");
   return result;
 }

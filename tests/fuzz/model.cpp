@@ -6,8 +6,7 @@
 #include <cstring>
 #include <vector>
 
-#include "ml-lite/anomaly/autoencoder.h"
-#include "ml-lite/anomaly/outlier_ensemble.h"
+#include "ml-lite/anomaly/outlier_model.h"
 #include "ml-lite/failure/maintenance_model.h"
 #include "ml-lite/forecast/additive.h"
 #include "ml-lite/forecast/lstm.h"
@@ -50,10 +49,15 @@ double value_in(std::span<const std::uint8_t> body, std::size_t index) {
   return value;
 }
 
+std::vector<Column> columns_named(const std::vector<std::string>& names) {
+  std::vector<Column> columns;
+  for (const auto& name : names) columns.push_back({name, {1, 2, 3}, {}});
+  return columns;
+}
+
 /// Rows of the recipe's own columns, three of one unit.
 void ask(const MaintenanceModel& model) {
-  std::vector<Column> columns;
-  for (const auto& name : model.recipe.names()) columns.push_back({name, {1, 2, 3}, {}});
+  const auto columns = columns_named(model.recipe.names());
   if (columns.size() > 1000) return;
   (void)model.recipe.rows(columns);
   if (const auto* life = std::get_if<RemainingLife>(&model.model)) {
@@ -68,7 +72,7 @@ extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, size_t size) {
   if (size == 0) return 0;
   const std::span body(data + 1, size - 1);
   const auto start = LocalTime(std::chrono::seconds(1'770'595'200));
-  switch (data[0] % 14) {
+  switch (data[0] % 15) {
     case 0: try_as<IsolationForest>(body, [](auto& model) { score(model); }); break;
     case 1: try_as<OutlierEnsemble>(body, [](auto& model) { score(model); }); break;
     case 2: try_as<Autoencoder>(body, [](auto& model) { score(model); }); break;
@@ -93,6 +97,11 @@ extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, size_t size) {
       try_as<load::Forecaster>(body, [](auto& model) {
         model.observe(3);
         if (model.forecast(3).size() != 3) std::abort();
+      });
+      break;
+    case 13:
+      try_as<OutlierModel>(body, [](auto& model) {
+        if (model.recipe().names().size() <= 1000) (void)model.judge(columns_named(model.recipe().names()));
       });
       break;
     default: try_as<MaintenanceModel>(body, [](auto& model) { ask(model); }); break;

@@ -2,11 +2,13 @@
 
 #include <cmath>
 
-#include "ml-lite/anomaly/autoencoder.h"
-#include "ml-lite/anomaly/isolation_forest.h"
+#include "ml-lite/anomaly/false_alarms.h"
+#include "ml-lite/anomaly/outlier_model.h"
 #include "ml-lite/anomaly/seasonal_esd.h"
 #include "ml-lite/measures.h"
+#include "ml-lite/model_file.h"
 #include "ml-lite/random.h"
+#include "ml-lite/training_rows.h"
 #include "tests/ml-lite/series.h"
 
 namespace wattd::ml {
@@ -72,6 +74,58 @@ TEST(AutoencoderTest, a_broken_relation_scores_highest_and_is_named) {
   EXPECT_EQ(highest(model->score(rows)), rows.rows() - 1);
   EXPECT_NE(highest(model->explain(rows.row(rows.rows() - 1))), 2u);
 }
+
+TEST(FalseAlarmsTest, a_rate_is_the_share_that_scored_as_high_and_never_less) {
+  Random random(3);
+  std::vector<double> scores;
+  for (int i = 0; i < 5000; ++i) scores.push_back(std::floor(1e3 * random.uniform()) / 100);  // Many are equal.
+  const FalseAlarms rates(scores);
+  for (double score = -1; score < 12; score += 0.013) {
+    const auto as_high = static_cast<double>(std::ranges::count_if(scores, [&](double each) { return each >= score; }));
+    const double exact = (1 + as_high) / 5001;
+    EXPECT_GE(rates.rate(score), exact - 1e-12) << score;
+    EXPECT_LE(rates.rate(score), exact * 1.03 + 2e-3) << score;
+  }
+  EXPECT_EQ(rates.rate(11), 1 / 5001.0);
+  EXPECT_EQ(FalseAlarms({2, 2, 2}).rate(2), 1);
+  EXPECT_EQ(FalseAlarms({2, 2, 2}).rate(1), 1);
+  EXPECT_EQ(FalseAlarms().rate(1), 1);
+}
+
+std::vector<Column> columns_of(const Table& rows) {
+  std::vector<Column> columns{{"current", {}, {}}, {"power", {}, {}}, {"temperature", {}, {}}};
+  for (std::size_t row = 0; row < rows.rows(); ++row) {
+    for (std::size_t column = 0; column < 3; ++column) columns[column].numbers.push_back(rows.at(row, column));
+  }
+  return columns;
+}
+
+class OutlierModelTest : public testing::TestWithParam<std::string_view> {};
+
+TEST_P(OutlierModelTest, rows_it_never_saw_are_flagged_as_rarely_as_was_asked_for) {
+  const auto usual = motor(3000);
+  std::vector<std::uint32_t> seen, unseen;
+  for (std::uint32_t row = 0; row < 3000; ++row) (row % 2 == 0 ? seen : unseen).push_back(row);
+  const auto model = OutlierModel::fit(columns_of(pick(usual, seen)), {}, {.model = GetParam()});
+  ASSERT_TRUE(model);
+  EXPECT_EQ(model->kind(), GetParam());
+  const auto read = decode<OutlierModel>(encode(*model));
+  ASSERT_TRUE(read);
+  const auto judgements = read->judge(columns_of(pick(usual, unseen)));
+  const auto share = [&](double rate) {
+    return static_cast<double>(std::ranges::count_if(*judgements, [&](auto each) { return each.rate <= rate; })) / 1500;
+  };
+  EXPECT_NEAR(share(0.05), 0.05, 0.02);
+  EXPECT_NEAR(share(0.01), 0.01, 0.01);
+  // A motor that is hot and draws ten times the current is none of them.
+  const double hot[] = {50, 11500, 120};
+  Table rows(3);
+  rows.append(hot);
+  EXPECT_LT(read->judge(columns_of(rows))->front().rate, 0.002);
+  EXPECT_EQ(read->judge(std::vector<Column>{}).error().message, model->judge(std::vector<Column>{}).error().message);
+}
+INSTANTIATE_TEST_SUITE_P(Kinds, OutlierModelTest,
+                         testing::Values(IsolationForest::kKind, OutlierEnsemble::kKind, Autoencoder::kKind));
 
 TEST(SeasonalEsdTest, finds_what_was_put_in_and_nothing_else) {
   auto values = building_load(24 * 28, 0);

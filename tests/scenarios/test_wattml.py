@@ -213,6 +213,33 @@ def test_equal_rows_are_no_anomalies_and_huge_ones_no_end(tmp_path):
         assert all(math.isfinite(float(row["score"])) for row in rows_of(tmp_path / "h.csv")), model
 
 
+def test_a_model_of_usual_rows_is_kept_and_flags_few_others(tmp_path):
+    random = __import__("random").Random(4)
+    rows = [(current := random.gauss(10, 2), 230 * current + random.gauss(0, 30), random.choice(["idle", "run"])) for _ in range(2000)]
+    write = lambda name, some: (tmp_path / name).write_text("current,power,state\n" + "".join(f"{a:.4f},{b:.3f},{c}\n" for a, b, c in some))
+    write("usual.csv", rows[:1000]), write("new.csv", rows[1000:] + [(60, 230 * 60, "run")])
+    wattml("anomaly-table", "--model", "ensemble", "--in", tmp_path / "usual.csv", "--save", tmp_path / "usual.wml", "--out", tmp_path / "first.csv")
+    for share in (.05, .01):
+        wattml("anomaly-table", "--load", tmp_path / "usual.wml", "--false-alarms", share, "--explain", "--in", tmp_path / "new.csv", "--out", tmp_path / "new.scores")
+        judged = rows_of(tmp_path / "new.scores")
+        assert judged[-1]["anomaly"] == "1" and judged[-1]["reason"] in ("current", "power")
+        assert abs(sum(int(row["anomaly"]) for row in judged[:-1]) / 1000 - share) < .02
+    (tmp_path / "cut.wml").write_bytes((tmp_path / "usual.wml").read_bytes()[:-9])
+    for file, words in (("cut.wml", "damaged"), ("new.csv", "model")):
+        assert words in wattml("anomaly-table", "--load", tmp_path / file, "--in", tmp_path / "new.csv", status=1).stderr
+
+
+@pytest.mark.parametrize("call, words", [
+    (["anomaly", "--period", 24], "--period: is not for the model stream, but for s-h-esd"),
+    (["anomaly", "--model", "s-h-esd", "--threshold", 2], "--threshold: is not for the model s-h-esd, but for stream"),
+    (["anomaly-table", "--tails", 0], "--tails: is not for the model ensemble, but for isolation-forest"),
+    (["forecast", "--model", "sarima", "--holidays", "days.csv"], "--holidays: is not for the model sarima"),
+    (["fit", "--model", "cox", "--cap", 100], "--cap: is not for the model cox, but for remaining-life"),
+])
+def test_options_that_would_do_nothing_are_refused(call, words, series):
+    assert words in wattml(*call, "--in", series, status=2).stderr
+
+
 def test_months_holes_and_old_line_ends_are_series_too(series, tmp_path):
     months = [f"{year}-{month:02}-01,{100 + 5 * year % 7 + 20 * (month in (7, 8))}" for year in range(2015, 2025) for month in range(1, 13)]
     (tmp_path / "months.csv").write_text("ds,y\r" + "\r".join(months) + "\r")
@@ -284,7 +311,7 @@ def test_the_help_has_every_call():
     ("a,b\n1,2\n3,5\n", ["fit", "--model", "failure", "--target", "b"], "the target is to be 0 or 1 in every row"),
     ("a,b\n1,2\n3,5\n", ["fit", "--model", "cox"], "cox needs --time and --event"),
     ("a,b\n1,0\n3,0\n", ["fit", "--model", "failure", "--target", "b"], "nothing has failed yet, or everything: there is nothing to learn from"),
-    ("not a model", ["predict", "--load"], "not a model file"),
+    ("not a model", ["predict", "--load"], "model"),
 ])
 def test_bad_input_is_refused_with_the_place_and_leaves_no_file(content, arguments, words, tmp_path):
     bad, out = tmp_path / "bad.csv", tmp_path / "out.csv"
