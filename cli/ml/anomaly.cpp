@@ -10,7 +10,7 @@
 #include "cli/ml/wattml.h"
 #include "ml-lite/anomaly/outlier_model.h"
 #include "ml-lite/anomaly/seasonal_esd.h"
-#include "ml-lite/forecast/choice.h"
+#include "ml-lite/forecast/series_input.h"
 #include "ml-lite/measures.h"
 #include "ml-lite/stream/detector.h"
 

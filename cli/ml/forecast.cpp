@@ -1,5 +1,3 @@
-#include "ml-lite/forecast/choice.h"
-
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -8,7 +6,9 @@
 
 #include "cli/ml/frame.h"
 #include "cli/ml/grid.h"
+#include "cli/ml/model.h"
 #include "cli/ml/wattml.h"
+#include "ml-lite/forecast/series_model.h"
 #include "ml-lite/measures.h"
 #include "telemetry/csv.h"
 #include "telemetry/time.h"
@@ -59,6 +59,10 @@ std::vector<Origin> rolling_origins(const ForecastTask& task, const Grid& grid) 
     if (whole || next) origins.push_back({n - 1 - kEightWeeks + hour, whole, next});
   }
   return origins;
+}
+
+std::size_t steps_of(std::uint32_t hours, const Grid& grid) {
+  return std::max<std::size_t>(1, static_cast<std::size_t>(std::chrono::hours(hours) / grid.step));
 }
 
 std::vector<Origin> origins_of(const ForecastTask& task, const Grid& grid) {
@@ -112,18 +116,118 @@ ml::Table regressors_in(const std::string& path, const Grid& grid) {
   return table;
 }
 
+/// Its rows from `from` on, `count` of them or as many as are known.
+ml::Table rows_from(const ml::Table& table, std::size_t from, std::size_t count) {
+  ml::Table rows(table.columns());
+  for (auto row = from; row < std::min(from + count, table.rows()); ++row) rows.append(table.row(row));
+  return rows;
+}
+
+/// A fitted model that is told one value of the series after the other, and fitted anew when it is time.
+class Follower {
+ public:
+  Follower(const ForecastTask& task, const Grid& grid, ml::Method method)
+      : task_(task),
+        grid_(grid),
+        method_(method),
+        input_{.first = grid.first,
+               .step = grid.step,
+               .values = {},
+               .holidays = holidays_in(task.holidays),
+               .period = grid.period,
+               .regressors = {}} {
+    if (!task.regressors.empty()) input_.regressors = regressors_in(task.regressors, grid);
+  }
+
+  /// Goes on to an origin, the last step that is known, by way of all before it.
+  void go_to(std::size_t origin) {
+    if (!model_ || origin - fitted_ >= steps_of(task_.refit_hours, grid_)) {
+      model_ = usable(ml::SeriesModel::fit(method_, up_to(origin)), where(origin));
+      fitted_ = refreshed_ = known_ = origin;
+    } else if (origin - refreshed_ >= steps_of(task_.refresh_hours, grid_)) {
+      if (const auto done = model_->refresh(up_to(origin)); !done)
+        throw BadInput(where(origin) + ": " + done.error().message);
+      refreshed_ = known_ = origin;
+    }
+    follow(origin);
+  }
+
+  /// Takes a model that was fitted before; the file goes on where it ended.
+  void take(ml::SeriesModel model) {
+    if (model.step() != grid_.step)
+      throw BadInput(fmt::format("{}: a value each {} s, and {} has a model of one each {} s", task_.in,
+                                 grid_.step.count(), task_.load, model.step().count()));
+    const auto since = model.end() - grid_.first;
+    const auto behind = since / grid_.step;
+    if (grid_.period == 0 && since % grid_.step != std::chrono::seconds(0))
+      throw BadInput(fmt::format("{}: its steps lie between those of {}", task_.in, task_.load));
+    if (behind >= static_cast<std::int64_t>(grid_.values.size()) || behind < -1)
+      throw BadInput(fmt::format("{}: {} knows the series up to {}; give a file that holds what follows, from there on",
+                                 task_.in, task_.load,
+                                 format_iso8601(Timestamp(model.end().time_since_epoch())).substr(0, 19)));
+    known_ = static_cast<std::size_t>(behind);
+    model_ = std::move(model);
+    follow(grid_.values.size() - 1);
+  }
+
+  const ml::SeriesModel& model() const { return *model_; }
+  std::vector<ml::Step> forecast(std::uint32_t steps) const { return model_->forecast(steps, ahead(steps)); }
+  std::vector<ml::Part> explain(std::uint32_t step) const { return model_->explain(step, ahead(step)); }
+
+ private:
+  const ml::SeriesInput& up_to(std::size_t origin) {
+    input_.values = std::span(grid_.values).first(origin + 1);
+    return input_;
+  }
+  std::string where(std::size_t origin) const { return fmt::format("{}: up to {}", task_.in, grid_.stamp(origin)); }
+  ml::Table ahead(std::size_t steps) const { return rows_from(input_.regressors, known_ + 1, steps); }
+  void follow(std::size_t origin) {
+    while (known_ != origin) {
+      ++known_;
+      const auto regressors = rows_from(input_.regressors, known_, 1);
+      model_->observe(grid_.values[known_], regressors.rows() != 0 ? regressors.row(0) : std::span<const double>{});
+    }
+  }
+
+  const ForecastTask& task_;
+  const Grid& grid_;
+  ml::Method method_;
+  ml::SeriesInput input_;
+  std::optional<ml::SeriesModel> model_;
+  std::size_t fitted_ = 0, refreshed_ = 0, known_ = 0;
+};
+
 /// The steps behind an origin; past the end of the file only where that is the origin.
-void write_steps(OutputFile& out, const Grid& grid, std::size_t origin, std::span<const ml::Step> steps) {
+void write_steps(OutputFile& out, const Grid& grid, std::size_t origin, const Follower& follower,
+                 std::span<const ml::Step> steps, bool explain) {
   for (std::size_t h = 1; h <= steps.size(); ++h) {
     if (origin + h >= grid.values.size() && origin + 1 != grid.values.size())
       break;  // What never comes cannot be scored.
     const auto& step = steps[h - 1];
-    out.write(fmt::format("{},{},{:.8g},{:.8g},{:.8g},{:.8g},{:.8g}\n", grid.stamp(origin), grid.stamp(origin + h),
+    out.write(fmt::format("{},{},{:.8g},{:.8g},{:.8g},{:.8g},{:.8g}", grid.stamp(origin), grid.stamp(origin + h),
                           step.median, step.low80, step.high80, step.low95, step.high95));
+    std::string reason;
+    if (explain) {
+      for (const auto& [name, value] : follower.explain(static_cast<std::uint32_t>(h)))
+        reason += fmt::format("{}{} {:.4g}", reason.empty() ? "" : "; ", name, value);
+      reason = ",\"" + reason + "\"";
+    }
+    out.write(reason + "\n");
   }
 }
 
-constexpr std::string_view kHeader = "origin,timestamp,mean,lo80,hi80,lo95,hi95\n";
+/// What the model was worth in the weeks that it was rehearsed on.
+void say_accuracy(const ml::SeriesModel& model) {
+  const auto& accuracy = model.accuracy();
+  if (!accuracy) return;
+  fmt::print(stderr,
+             "{{\"model\": \"{}\", \"mase\": {:.4f}, \"naive_mase\": {:.4f}, \"smape\": {:.3f}, \"rmse\": {:.6g}, "
+             "\"regressors\": {}}}\n",
+             to_string(model.method()), accuracy->mase, accuracy->naive, accuracy->smape, accuracy->rmse,
+             model.uses_regressors());
+}
+
+constexpr std::string_view kHeader = "origin,timestamp,mean,lo80,hi80,lo95,hi95";
 
 }  // namespace
 
@@ -131,42 +235,26 @@ int make_forecasts(const ForecastTask& task) {
   const auto method = ml::method_of(task.model);
   if (!method) throw BadInput(fmt::format("no model is named {}; there are {}", task.model, ml::method_names()));
   const auto grid = grid_of(series_of(read_frame(task.in), task.value));
-  ml::SeriesInput input{.first = grid.first,
-                        .step = grid.step,
-                        .values = {},
-                        .holidays = holidays_in(task.holidays),
-                        .period = grid.period,
-                        .regressors = {}};
-  if (!task.regressors.empty()) {
-    if (*method != ml::Method::additive) throw BadInput("--regressors are for --model additive");
-    input.regressors = regressors_in(task.regressors, grid);
-  }
   if (!task.hourly.empty() && task.protocol != "rolling56") throw BadInput("--hourly goes with --protocol rolling56");
   const std::uint32_t horizon = task.protocol == "rolling56-hourly" ? 1 : task.horizon;
-  const std::size_t refit =
-      std::max<std::size_t>(1, static_cast<std::size_t>(std::chrono::hours(task.refit_hours) / grid.step));
+  const std::string header = std::string(kHeader) + (task.explain ? ",reason\n" : "\n");
   OutputFile out(task.out), hourly(task.hourly);
-  out.write(kHeader), hourly.write(kHeader);
-  std::unique_ptr<ml::SeriesModel> model;
-  std::size_t fitted = 0, known = 0;
+  out.write(header), hourly.write(header);
+  Follower follower(task, grid, *method);
+  if (!task.load.empty()) follower.take(load_model<ml::SeriesModel>(task.load));
   for (const auto& origin : origins_of(task, grid)) {
-    if (model == nullptr || origin.at - fitted >= refit) {
-      input.values = std::span(grid.values).first(origin.at + 1);
-      auto fresh = ml::fit_series(*method, input);
-      if (!fresh)
-        throw BadInput(fmt::format("{}: up to {}: {}", task.in, grid.stamp(origin.at), fresh.error().message));
-      model = std::move(*fresh), fitted = known = origin.at;
-    }
-    while (known < origin.at) model->observe(grid.values[++known]);
-    const auto steps = model->forecast(origin.whole ? horizon : 1);
+    if (task.load.empty()) follower.go_to(origin.at);
+    const auto steps = follower.forecast(origin.whole ? horizon : 1);
     if (origin.whole && steps.size() < horizon)
-      throw BadInput(fmt::format("the {} model ends after {} steps, --horizon is {}", to_string(model->method()),
-                                 steps.size(), horizon));
-    if (origin.whole) write_steps(out, grid, origin.at, steps);
-    if (origin.next) write_steps(hourly, grid, origin.at, std::span(steps).first(1));
+      throw BadInput(fmt::format("the {} model ends after {} steps, --horizon is {}",
+                                 to_string(follower.model().method()), steps.size(), horizon));
+    if (origin.whole) write_steps(out, grid, origin.at, follower, steps, task.explain);
+    if (origin.next) write_steps(hourly, grid, origin.at, follower, std::span(steps).first(1), task.explain);
   }
   out.close();
   if (!task.hourly.empty()) hourly.close();
+  if (task.protocol.empty() && task.load.empty()) say_accuracy(follower.model());
+  if (!task.save.empty()) save_model(task.save, follower.model());
   return 0;
 }
 

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "cli/ml/frame.h"
-#include "ml-lite/forecast/choice.h"
+#include "ml-lite/forecast/series_input.h"
 #include "telemetry/version.h"
 
 namespace wattd::cli {
@@ -43,6 +43,8 @@ Forecasts (timestamp,value -> origin,timestamp,mean,lo80,hi80,lo95,hi95); only r
   score_forecast.py --actual series.csv.gz --forecast hour.csv --horizons 1
   wattml forecast --model auto --in series.csv --origins origins.csv --horizon 24 --out day.csv
   wattml forecast --model auto --in series.csv --horizon 168 --out ahead.csv                  from the end of the file
+  wattml forecast --model auto --in series.csv --save load.wml --explain --out ahead.csv      what it is worth on standard error
+  wattml forecast --load load.wml --in later.csv --horizon 24 --out ahead.csv                 later.csv goes on where it ended
 
 Failures (0 or 1) from rows; flags that are set only at failures are left out (-> label,prob):
   wattml fit --model failure --target "Machine failure" --ignore "UDI,Product ID,TWF,HDF,PWF,OSF,RNF" \
@@ -69,7 +71,7 @@ Columns for models of your own (timestamp,voltage,current,power -> hour, power_f
 
 Other models by name: anomaly --model isolation-forest|autoencoder, anomaly-table --model autoencoder --explain,
 forecast --model linear|load|seasonal-naive|holt-winters|sarima|additive|lstm, with --holidays dates.csv (auto, load, linear, additive,
-lstm) and --regressors weather.csv (additive), fit --model random-forest|gradient-boosting, predict --explain.
+lstm) and --regressors weather.csv (all; taken off before and added after, where they explain a twentieth of the changes), fit --model random-forest|gradient-boosting, predict --explain.
 
 Models are deterministic for a --seed. Exit status: 0, 1 for input that cannot be used (standard error says where and
 why), 2 for a wrong call.)";
@@ -186,14 +188,25 @@ void add_forecast(CLI::App& app, ForecastTask& task, Action& chosen, Concerns& c
       ->add_option("--hourly", task.hourly,
                    "With rolling56: every hour's next one too, into this file, from the same fits")
       ->needs(protocol);
-  command->add_option("--origins", task.origins, "A file of origins, a time a line (the end of the series)")
-      ->excludes(protocol);
+  auto* origins =
+      command->add_option("--origins", task.origins, "A file of origins, a time a line (the end of the series)")
+          ->excludes(protocol);
   command->add_option("--horizon", task.horizon, "Steps ahead (168)")->check(CLI::Range(1, 100'000));
-  command->add_option("--refit-hours", task.refit_hours, "Origins closer together share a fit (72)")
+  command->add_option("--refit-hours", task.refit_hours, "Hours of the series between fits with their rehearsals (72)")
       ->check(CLI::Range(1, 100'000));
+  command->add_option("--refresh-hours", task.refresh_hours, "Hours between fits on the bands of before (24)")
+      ->check(CLI::Range(1, 100'000));
+  command->add_flag("--explain", task.explain, "Add what the parts of each forecast are");
+  auto* save = command->add_option("--save", task.save, "The model, as it stands at the last origin");
+  command
+      ->add_option("--load", task.load,
+                   "A model that was saved: the file goes on where it ended, and nothing is fitted")
+      ->excludes(save)
+      ->excludes(protocol)
+      ->excludes(origins);
   command->add_option(
       "--regressors", task.regressors,
-      "Of additive: a file of the series' times and further ones, with columns that are known ahead: weather, sun");
+      "A file of the series' times and further ones, with columns that are known ahead: weather, sun, a plan");
   concerns.of(command->add_option("--holidays", task.holidays,
                                   "A file of dates on which the site lives as on a Sunday, past and future"),
               task.model, {"auto", "load", "linear", "additive", "lstm"});

@@ -25,8 +25,10 @@ int find_anomalies_in_table(const AnomalyTask& task);
 /// `wattml forecast`.
 struct ForecastTask {
   std::string model = "auto", in, out = "-", value, protocol, hourly, origins, holidays, regressors;
+  std::string save, load;  ///< A file of the model.
   std::uint32_t horizon = 168;
-  std::uint32_t refit_hours = 72;
+  std::uint32_t refit_hours = 72, refresh_hours = 24;
+  bool explain = false;
 };
 int make_forecasts(const ForecastTask& task);
 

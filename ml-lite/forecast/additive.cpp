@@ -30,11 +30,11 @@ double seconds(LocalTime at) { return static_cast<double>(at.time_since_epoch().
 
 double Additive::days(LocalTime at) const { return static_cast<double>((at - start_).count()) / kDay; }
 
-std::size_t Additive::first(Part part) const {
+std::size_t Additive::first(Term term) const {
   std::size_t index = 0;
   const std::size_t sizes[] = {2 + changes_.size(),    2UL * daily_, 2UL * weekly_, 2UL * yearly_, 1,
                                regressor_means_.size()};
-  for (std::size_t i = 0; i < part; ++i) index += sizes[i];
+  for (std::size_t i = 0; i < term; ++i) index += sizes[i];
   return index;
 }
 
@@ -153,6 +153,11 @@ Result<Additive> Additive::fit(std::span<const LocalTime> times, std::span<const
   return model;
 }
 
+double Additive::remembered(LocalTime at) const {
+  const double steps = static_cast<double>((at - end_).count()) / step_seconds_;
+  return memory_ > 0 && steps > 0 ? std::pow(memory_, steps) : 0;
+}
+
 Path Additive::forecast(std::span<const LocalTime> times, const Table& regressors) const {
   Path path;
   std::vector<double> row(width());
@@ -162,15 +167,14 @@ Path Additive::forecast(std::span<const LocalTime> times, const Table& regressor
   const std::vector<double> nothing(regressor_means_.size(), std::nan(""));
   for (std::size_t i = 0; i < times.size(); ++i) {
     fill(times[i], regressors.columns() != 0 ? regressors.row(i) : nothing, row.data());
-    const double steps = static_cast<double>((times[i] - end_).count()) / step_seconds_;
-    const double remembered = memory_ > 0 && steps > 0 ? std::pow(memory_, steps) : 0;
-    path.mean.push_back(scale_ * (sum(row, 0, row.size()) + remembered * last_off_));
+    const double memory = remembered(times[i]);
+    path.mean.push_back(scale_ * (sum(row, 0, row.size()) + memory * last_off_));
     // The trend may turn as often and as far as it did: each turn has a variance of 2 scale², felt by what is behind
     // it.
     const double ahead = std::max(0.0, days(times[i]) / span_days_ - 1);
     const double turns = static_cast<double>(changes_.size()) / 0.8;
     const double turned = 2 * turn_scale * turn_scale * turns * ahead * ahead * ahead / 3;
-    path.deviation.push_back(scale_ * std::sqrt(deviation_ * deviation_ * (1 - remembered * remembered) + turned));
+    path.deviation.push_back(scale_ * std::sqrt(deviation_ * deviation_ * (1 - memory * memory) + turned));
   }
   return path;
 }
@@ -184,16 +188,18 @@ void Additive::observe(LocalTime at, double value, std::span<const double> regre
   end_ = at;
 }
 
-Additive::Parts Additive::explain(LocalTime at, std::span<const double> regressors) const {
+std::vector<Part> Additive::explain(LocalTime at, std::span<const double> regressors) const {
   std::vector<double> row(width());
   const std::vector<double> nothing(regressor_means_.size(), std::nan(""));
   fill(at, regressors.size() == nothing.size() ? regressors : nothing, row.data());
-  const auto part = [&](Part from) {
-    const auto to = from == regressor ? row.size() : first(static_cast<Part>(from + 1));
-    return scale_ * sum(row, first(from), to);
-  };
-  return {part(Part::trend),  part(Part::daily),   part(Part::weekly),
-          part(Part::yearly), part(Part::holiday), part(Part::regressor)};
+  constexpr std::string_view kNames[] = {"trend", "daily", "weekly", "yearly", "holidays", "regressors"};
+  std::vector<Part> parts;
+  for (const auto term : {trend, daily, weekly, yearly, holiday, regressor}) {
+    const auto to = term == regressor ? row.size() : first(static_cast<Term>(term + 1));
+    parts.push_back({kNames[term], scale_ * sum(row, first(term), to)});
+  }
+  parts.push_back({"lately", scale_ * remembered(at) * last_off_});
+  return parts;
 }
 
 void Additive::write(ByteWriter& out) const {

@@ -41,25 +41,27 @@ class Additive {
   /// are.
   void observe(LocalTime at, double value, std::span<const double> regressors = {});
 
-  /// What makes up the forecast at a time.
-  struct Parts {
-    double trend, daily, weekly, yearly, holidays, regressors;
-  };
-  Parts explain(LocalTime at, std::span<const double> regressors = {}) const;
+  /// What makes up the forecast at a time: `trend`, `daily`, `weekly`, `yearly`, `holidays`, `regressors`, and
+  /// `lately`, which is what was off at the end and fades. Units: of the values.
+  std::vector<Part> explain(LocalTime at, std::span<const double> regressors = {}) const;
+  /// How many regressors it was fitted with.
+  std::size_t regressors() const { return regressor_means_.size(); }
 
   void write(ByteWriter& out) const;
   static Additive read(ByteReader& in);
 
  private:
-  enum Part : std::uint8_t { trend, daily, weekly, yearly, holiday, regressor };
+  enum Term : std::uint8_t { trend, daily, weekly, yearly, holiday, regressor };
   void choose_terms(std::span<const LocalTime> times, const AdditiveOptions& options, const Table& regressors);
   void remember(std::span<const double> off);
   void fill(LocalTime at, std::span<const double> regressors, double* row) const;
   std::size_t width() const {
     return 2 + changes_.size() + 2 * (daily_ + weekly_ + yearly_) + 1 + regressor_means_.size();
   }
-  std::size_t first(Part part) const;
+  std::size_t first(Term term) const;
   double days(LocalTime at) const;
+  /// How much of what was off at the end is still felt, 0 to 1.
+  double remembered(LocalTime at) const;
   double sum(std::span<const double> row, std::size_t from, std::size_t to) const;
 
   LocalTime start_{}, end_{};

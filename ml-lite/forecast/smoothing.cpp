@@ -16,14 +16,24 @@ double between(double low, double high, double free) { return low + (high - low)
 
 }  // namespace
 
-double Smoothing::ahead(std::uint32_t steps) const {
+double Smoothing::without_season(std::uint32_t steps) const {
   double value = level_, damped = damping_;
   if (form_.trend) {
     for (std::uint32_t h = 0; h < steps && std::abs(damped) > 1e-9; ++h, damped *= damping_) value += damped * slope_;
   }
+  return value;
+}
+
+double Smoothing::ahead(std::uint32_t steps) const {
+  const double value = without_season(steps);
   if (form_.season == Season::none) return value;
   const double season = season_[(next_ + steps - 1) % season_.size()];
   return form_.season == Season::additive ? value + season : value * season;
+}
+
+std::vector<Part> Smoothing::explain(std::uint32_t step) const {
+  const double value = without_season(step);
+  return {{"level", value}, {"season", ahead(step) - value}};
 }
 
 void Smoothing::observe(double value) {

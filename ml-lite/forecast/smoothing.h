@@ -34,6 +34,8 @@ class Smoothing {
   SmoothingForm form() const { return form_; }
   double aicc() const { return aicc_; }
   Path forecast(std::uint32_t steps) const;
+  /// What makes up the forecast of a step ahead: its level with the trend, and its season.
+  std::vector<Part> explain(std::uint32_t step) const;
   /// One more value; NaN: a step of which nothing is known.
   void observe(double value);
 
@@ -41,6 +43,8 @@ class Smoothing {
   static Smoothing read(ByteReader& in);
 
  private:
+  /// Level and trend alone.
+  double without_season(std::uint32_t steps) const;
   double ahead(std::uint32_t steps) const;
   void start(std::span<const double> values, std::uint32_t period);
   double squares(std::span<const double> values) const;

@@ -15,17 +15,28 @@ namespace {
 /// Between rehearsed origins: no divisor of a day, so that every hour is one.
 constexpr std::size_t kHop = 13;
 
-/// What a model that knows nothing of the last weeks would have said in them.
-Rehearsal rehearse(const State& state, const Model& model, std::size_t from, std::size_t end) {
+/// What a model that knows nothing of the last weeks would have said in them. `steps`: the same in the series' units,
+/// beside what came and what had been a week before.
+Rehearsal rehearse(const State& state, const Model& model, std::size_t from, std::size_t end, Rehearsed& steps) {
   Rehearsal rehearsal{.origins = {}, .end = end};
   for (auto origin = from; origin < end; origin += kHop) {
     auto& off =
         rehearsal.origins.emplace_back(origin, std::vector<double>(kWeek, std::numeric_limits<double>::quiet_NaN()))
             .off;
-    for (std::size_t h = 1; h <= kWeek && origin + h <= end; ++h)
-      off[h - 1] = state.z(origin + h) - model.forecast(state, origin + h, h);
+    for (std::size_t h = 1; h <= kWeek && origin + h <= end; ++h) {
+      const double actual = state.z(origin + h), forecast = model.forecast(state, origin + h, h);
+      off[h - 1] = actual - forecast;
+      steps.actual.push_back(state.scale().from(actual)), steps.forecast.push_back(state.scale().from(forecast));
+      steps.naive.push_back(state.scale().from(state.z(origin + h - kWeek)));
+    }
   }
   return rehearsal;
+}
+
+std::vector<double> values_of(const State& state, std::size_t count) {
+  std::vector<double> values;
+  for (std::size_t t = 0; t < count; ++t) values.push_back(state.scale().from(state.z(t)));
+  return values;
 }
 
 }  // namespace
@@ -51,8 +62,8 @@ double Model::forecast(const State& state, std::size_t s, std::size_t h) const {
   return (2 * line + correction.of(state, s, h, line) + experts.forecast(state, s, h)) / 3;
 }
 
-Result<Forecaster> Forecaster::fit(LocalTime first, std::span<const double> values, const Holidays& holidays,
-                                   Parts parts) {
+Result<State> Forecaster::state_of(LocalTime first, std::span<const double> values, const Scale& scale,
+                                   const Holidays& holidays) {
   if (values.size() < kLeast)
     return fail(ErrorKind::permanent,
                 fmt::format("{} hours are too few: the forecaster needs {}, about nine weeks", values.size(), kLeast));
@@ -61,24 +72,46 @@ Result<Forecaster> Forecaster::fit(LocalTime first, std::span<const double> valu
   if (missing > values.size() / 3)
     return fail(ErrorKind::permanent,
                 fmt::format("{} of {} hours are missing, at most a third may be", missing, values.size()));
-  Forecaster forecaster;
-  forecaster.state_.emplace(first, Scale::of(values), holidays);
-  auto& state = *forecaster.state_;
+  State state(first, scale, holidays);
   for (const double value : values) state.append(value);
+  return state;
+}
+
+Result<Forecaster> Forecaster::fit(LocalTime first, std::span<const double> values, const Holidays& holidays,
+                                   Parts parts) {
+  auto state = state_of(first, values, Scale::of(values), holidays);
+  if (!state) return std::unexpected(state.error());
+  Forecaster forecaster;
   const auto end = values.size() - 1;
   // Eight weeks, or what leaves as much again to learn from.
   const auto back = std::min(kRehearsal, (values.size() - kWarm) / 2);
-  LagSums sums(state);
+  LagSums sums(*state);
   sums.advance(end - back);
-  auto before = Model::fit(state, sums, end - back, parts);
+  auto before = Model::fit(*state, sums, end - back, parts);
   if (!before) return std::unexpected(before.error());
-  forecaster.bands_ = Bands(state, rehearse(state, *before, end - back, end));
+  Rehearsed steps;
+  forecaster.bands_ = Bands(*state, rehearse(*state, *before, end - back, end, steps));
+  forecaster.accuracy_ = steps.accuracy(values_of(*state, end - back + 1), kWeek);
   sums.advance(end);
-  auto model = Model::fit(state, sums, end, parts);
+  auto model = Model::fit(*state, sums, end, parts);
   if (!model) return std::unexpected(model.error());
   forecaster.model_ = std::move(*model);
-  state.trim();  // The years that were learnt from are not needed to forecast.
+  state->trim();  // The years that were learnt from are not needed to forecast.
+  forecaster.state_ = std::move(*state);
   return forecaster;
+}
+
+Result<void> Forecaster::refresh(LocalTime first, std::span<const double> values) {
+  // On the scale that the bands are told in.
+  auto state = state_of(first, values, state_->scale(), state_->holidays());
+  if (!state) return std::unexpected(state.error());
+  LagSums sums(*state);
+  sums.advance(values.size() - 1);
+  auto model = Model::fit(*state, sums, values.size() - 1, model_.parts);
+  if (!model) return std::unexpected(model.error());
+  state->trim();
+  model_ = std::move(*model), state_ = std::move(*state);
+  return {};
 }
 
 void Forecaster::observe(double value) {
@@ -100,6 +133,15 @@ std::vector<Step> Forecaster::forecast(std::size_t hours) const {
     steps.push_back({from(0), from(low), from(high), from(std::min(low, wide.low)), from(std::max(high, wide.high))});
   }
   return steps;
+}
+
+std::vector<Part> Forecaster::explain(std::size_t h) const {
+  const auto& state = *state_;
+  const auto end = state.size() - 1;
+  const double usual = state.scale().from(state.usual(end, state.slot(end + h).index())),
+               line = state.scale().from(model_.ridge.forecast(state, end + h, h)),
+               all = state.scale().from(model_.forecast(state, end + h, h));
+  return {{"usual", usual}, {"lately", line - usual}, {"bends", all - line}};
 }
 
 void Forecaster::write(ByteWriter& out) const {

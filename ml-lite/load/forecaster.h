@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "ml-lite/forecast/path.h"
+#include "ml-lite/forecast/rehearsal.h"
 #include "ml-lite/load/bands.h"
 #include "ml-lite/load/correction.h"
 #include "ml-lite/load/expert_line.h"
@@ -33,7 +34,7 @@ struct Model {
 /// The load of the next hour, day and week of a plant, a building or a home, hour by hour, with bands that hold.
 /// No parameter and no choice: medians of three kinds of models, with bands from a rehearsal of the last eight weeks.
 /// Threads: one at a time; observe() and forecast() any number of times after a fit, which is to be repeated every few
-/// days. Source: docs/models/load.md.
+/// days, with a refresh() on those between. Source: docs/models/load.md.
 class Forecaster {
  public:
   static constexpr std::string_view kKind = "load-forecaster";
@@ -45,10 +46,18 @@ class Forecaster {
   /// Errors: permanent, for a series too short, constant or with too many gaps.
   static Result<Forecaster> fit(LocalTime first, std::span<const double> values, const Holidays& holidays = {},
                                 Parts parts = Parts::all);
+  /// Fits the models anew on the series so far, which takes half as long as fit(); the bands stay as they are. Worth it
+  /// every day. Shape and errors: as fit(), whose holidays and parts hold; on an error nothing has changed.
+  Result<void> refresh(LocalTime first, std::span<const double> values);
   /// The next hour's value; the models stay as they are, and so does the memory that they take.
   void observe(double value);
   /// Shape: a step for each hour ahead, 1 to 168.
   std::vector<Step> forecast(std::size_t hours) const;
+  /// What makes up the median of an hour ahead (1 to 168), to which the parts add up: what is usual at that hour, what
+  /// the last hours and days move it by (the straight lines), and what trees and experts add to those.
+  std::vector<Part> explain(std::size_t h) const;
+  /// Of the rehearsal, all hours up to a week ahead; kept by fit(), not in the file.
+  const std::optional<ForecastAccuracy>& accuracy() const { return accuracy_; }
   /// The last hour that it knows of.
   LocalTime end() const { return state_->time(state_->size() - 1); }
 
@@ -56,9 +65,14 @@ class Forecaster {
   static Forecaster read(ByteReader& in);
 
  private:
+  /// Errors: permanent, for a series that cannot be learnt from.
+  static Result<State> state_of(LocalTime first, std::span<const double> values, const Scale& scale,
+                                const Holidays& holidays);
+
   std::optional<State> state_;
   Model model_;
   Bands bands_;
+  std::optional<ForecastAccuracy> accuracy_;
 };
 
 }  // namespace wattd::ml::load

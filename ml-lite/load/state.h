@@ -49,6 +49,7 @@ class State {
   void append(double value);
   std::size_t size() const { return z_.size(); }
   const Scale& scale() const { return scale_; }
+  const Holidays& holidays() const { return holidays_; }
   LocalTime time(std::size_t t) const { return first_ + std::chrono::hours(t); }
   /// Also of hours that have not come yet.
   Slot slot(std::size_t t) const;

@@ -8,11 +8,7 @@
 
 #include "ml-lite/anomaly/outlier_model.h"
 #include "ml-lite/failure/maintenance_model.h"
-#include "ml-lite/forecast/additive.h"
-#include "ml-lite/forecast/lstm.h"
-#include "ml-lite/forecast/sarima.h"
-#include "ml-lite/forecast/smoothing.h"
-#include "ml-lite/load/forecaster.h"
+#include "ml-lite/forecast/series_model.h"
 #include "ml-lite/model_file.h"
 #include "ml-lite/stream/detector.h"
 
@@ -72,7 +68,7 @@ extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, size_t size) {
   if (size == 0) return 0;
   const std::span body(data + 1, size - 1);
   const auto start = LocalTime(std::chrono::seconds(1'770'595'200));
-  switch (data[0] % 15) {
+  switch (data[0] % 16) {
     case 0: try_as<IsolationForest>(body, [](auto& model) { score(model); }); break;
     case 1: try_as<OutlierEnsemble>(body, [](auto& model) { score(model); }); break;
     case 2: try_as<Autoencoder>(body, [](auto& model) { score(model); }); break;
@@ -102,6 +98,12 @@ extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, size_t size) {
     case 13:
       try_as<OutlierModel>(body, [](auto& model) {
         if (model.recipe().names().size() <= 1000) (void)model.judge(columns_named(model.recipe().names()));
+      });
+      break;
+    case 14:
+      try_as<SeriesModel>(body, [](auto& model) {
+        model.observe(3);
+        (void)model.forecast(3), (void)model.explain(2);
       });
       break;
     default: try_as<MaintenanceModel>(body, [](auto& model) { ask(model); }); break;

@@ -229,6 +229,24 @@ def test_a_model_of_usual_rows_is_kept_and_flags_few_others(tmp_path):
         assert words in wattml("anomaly-table", "--load", tmp_path / file, "--in", tmp_path / "new.csv", status=1).stderr
 
 
+@pytest.mark.parametrize("model, parts", [("auto", {"level", "season", "trend", "usual"}), ("holt-winters", {"level"}), ("additive", {"trend", "lately"}), ("linear", {"usual", "lately"})])
+def test_a_forecaster_is_kept_and_goes_on_where_it_ended(model, parts, tmp_path):
+    values = [(datetime.datetime(2026, 1, 5) + datetime.timedelta(hours=hour), 80 + 30 * math.sin(hour * math.pi / 12) + 10 * (hour // 24 % 7 < 5) + hour * 37 % 11) for hour in range(24 * 7 * 10)]
+    write = lambda name, some: (tmp_path / name).write_text("timestamp,value\n" + "".join(f"{at},{value:.3f}\n" for at, value in some))
+    write("series.csv", values[:-48]), write("later.csv", values[-60:]), write("far.csv", values[-20:])
+    said = wattml("forecast", "--model", model, "--in", tmp_path / "series.csv", "--horizon", 48, "--explain", "--save", tmp_path / "m.wml", "--out", tmp_path / "first.csv").stderr
+    accuracy = json.loads(said)
+    assert 0 < accuracy["mase"] <= 2 and accuracy["smape"] > 0 and accuracy["model"] in (model, "load", "holt-winters", "additive", "seasonal-naive", "sarima")
+    for row in rows_of(tmp_path / "first.csv"):
+        named = dict(part.rsplit(" ", 1) for part in row["reason"].split("; ") if part)
+        assert not named or (parts & set(named) and sum(map(float, named.values())) == pytest.approx(float(row["mean"]), rel=1e-2))
+    wattml("forecast", "--load", tmp_path / "m.wml", "--in", tmp_path / "later.csv", "--horizon", 24, "--out", tmp_path / "then.csv")
+    rows = rows_of(tmp_path / "then.csv")
+    assert rows[0]["origin"] == str(values[-1][0]) and len(rows) == 24
+    assert all(60 < float(row["mean"]) < 140 or model == "auto" for row in rows)
+    assert "from there on" in wattml("forecast", "--load", tmp_path / "m.wml", "--in", tmp_path / "far.csv", status=1).stderr
+
+
 @pytest.mark.parametrize("call, words", [
     (["anomaly", "--period", 24], "--period: is not for the model stream, but for s-h-esd"),
     (["anomaly", "--model", "s-h-esd", "--threshold", 2], "--threshold: is not for the model s-h-esd, but for stream"),

@@ -1,6 +1,6 @@
 #pragma once
+#include <chrono>
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -8,9 +8,7 @@
 #include <vector>
 
 #include "ml-lite/features/calendar.h"
-#include "ml-lite/forecast/path.h"
 #include "ml-lite/table.h"
-#include "telemetry/error.h"
 
 namespace wattd::ml {
 
@@ -28,23 +26,14 @@ struct SeriesInput {
   std::span<const double> values;
   Holidays holidays;
   std::size_t period = 0;  ///< Steps of the season; 0: a day's or a week's, by the step.
-  Table regressors;        ///< Of additive: a row for each value, and for steps behind them as far as they are known.
-};
+  Table regressors;        ///< What is known ahead: a row for each value, and none or as many behind them as are known.
 
-/// A fitted forecaster of any method. Threads: one at a time.
-class SeriesModel {
- public:
-  virtual ~SeriesModel() = default;
-  virtual void observe(double value) = 0;
-  /// Shape: a step for each ahead; the load forecaster ends after a week.
-  virtual std::vector<Step> forecast(std::uint32_t steps) const = 0;
-  virtual Method method() const = 0;
+  LocalTime end() const { return first + step * static_cast<std::int64_t>(values.size() - 1); }
+  std::size_t steps_a_day() const;
+  /// What repeats itself: the week where it was seen twice, else the day, else (steps of a day and more) the week of
+  /// days. 1: nothing does.
+  std::size_t season() const;
 };
-
-/// Fits a method, with bands from rehearsals at earlier origins. `automatic` is the load forecaster for nine weeks and
-/// more of hours; for anything else the classical method that was best in those rehearsals. Errors: permanent, for
-/// series that the method cannot be fitted on.
-Result<std::unique_ptr<SeriesModel>> fit_series(Method method, const SeriesInput& input);
 
 /// The series without holes: what is missing lies on a line between its neighbours of the same phase, else of the next
 /// ones.

@@ -1,0 +1,39 @@
+#pragma once
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "ml-lite/table.h"
+#include "telemetry/bytes.h"
+
+namespace wattd::ml {
+
+/// What quantities that are known ahead (weather, sun, a production plan) move a series by: a bent line of each, learnt
+/// from how the series changes over a day and over a week when they do. What repeats itself with the clock is no part
+/// of it, so that the rest is left to any forecaster. Threads: any, once fitted.
+class RegressorEffect {
+ public:
+  /// Shape: a row of regressors for each value at least; `day`: steps. Nothing, where they explain less than a
+  /// twentieth of those changes, or there are too few of them.
+  static std::optional<RegressorEffect> fit(std::span<const double> values, const Table& regressors, std::size_t day);
+  /// To be taken off a value, and added to its forecast. What is missing (NaN) counts as the usual. Shape: one a
+  /// regressor. Units: of the series.
+  double of(std::span<const double> regressors) const;
+  std::size_t regressors() const { return centres_.size(); }
+
+  void write(ByteWriter& out) const;
+  static RegressorEffect read(ByteReader& in);
+
+ private:
+  static constexpr std::size_t kBends = 3;
+  static constexpr std::size_t kTerms = 1 + kBends;
+
+  void fill(std::span<const double> regressors, double* terms) const;
+
+  std::vector<double> centres_, scales_;  ///< Of each regressor.
+  std::vector<double> bends_;             ///< Three of each, standardised.
+  std::vector<double> weights_;           ///< Four of each.
+  double offset_ = 0;                     ///< So that the usual effect is none.
+};
+
+}  // namespace wattd::ml

@@ -1,0 +1,63 @@
+#include "ml-lite/forecast/rehearsal.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "ml-lite/forecast/classical.h"
+#include "ml-lite/measures.h"
+#include "ml-lite/model_file.h"
+
+namespace wattd::ml {
+
+void ForecastAccuracy::write(ByteWriter& out) const {
+  for (const double value : {mase, naive, smape, rmse}) out.real(value);
+}
+
+ForecastAccuracy ForecastAccuracy::read(ByteReader& in) {
+  ForecastAccuracy accuracy;
+  for (double* value : {&accuracy.mase, &accuracy.naive, &accuracy.smape, &accuracy.rmse}) *value = read_finite(in);
+  return accuracy;
+}
+
+std::optional<ForecastAccuracy> Rehearsed::accuracy(std::span<const double> history, std::size_t season) const {
+  if (actual.empty() || history.size() <= season) return std::nullopt;
+  // A series that repeats itself to the bit has no error to compare with.
+  const double scale = std::max(naive_scale(history, season), 1e-12 * (1 + std::abs(mean(history))));
+  return ForecastAccuracy{.mase = ml::mase(actual, forecast, scale),
+                          .naive = ml::mase(actual, naive, scale),
+                          .smape = ml::smape(actual, forecast),
+                          .rmse = root_mean_squared_error(actual, forecast)};
+}
+
+std::optional<Rehearsal> rehearse(Method method, const SeriesInput& input, std::span<const double> values) {
+  constexpr std::size_t kOrigins = 6;
+  const auto ahead = std::clamp<std::size_t>(values.size() / 8, 1, 7 * input.steps_a_day());
+  Rehearsal rehearsal;
+  auto& steps = rehearsal.steps;
+  // A model that thinks itself perfect says nothing of how far off it is.
+  const double floor = 1e-6 * deviation(values);
+  const bool slow = method == Method::sarima && slow_for_sarima(input);
+  for (std::size_t i = 1; i <= (slow ? 1 : kOrigins); ++i) {
+    const auto back = ahead + (i - 1) * std::max<std::size_t>(1, ahead / 2);
+    if (values.size() < 2 * back) break;
+    auto part = input;
+    part.values = values.first(values.size() - back);
+    const auto model = fit_classical(method, input, part.values);
+    if (!model) break;
+    Table known(input.regressors.columns());
+    for (auto row = part.values.size(); row < std::min(part.values.size() + ahead, input.regressors.rows()); ++row)
+      known.append(input.regressors.row(row));
+    const auto path = forecast(*model, part.end(), input.step, static_cast<std::uint32_t>(ahead), known);
+    const auto season = part.season();
+    for (std::size_t h = 0; h < ahead; ++h) {
+      steps.actual.push_back(values[part.values.size() + h]), steps.forecast.push_back(path.mean[h]);
+      steps.naive.push_back(part.values[part.values.size() - season + h % season]);
+      if (path.deviation[h] > floor)
+        rehearsal.distances.push_back(std::abs(steps.actual.back() - path.mean[h]) / path.deviation[h]);
+    }
+  }
+  if (steps.actual.empty()) return std::nullopt;
+  return rehearsal;
+}
+
+}  // namespace wattd::ml

@@ -1,0 +1,40 @@
+#pragma once
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "ml-lite/forecast/series_input.h"
+#include "telemetry/bytes.h"
+
+namespace wattd::ml {
+
+/// How good forecasts of past weeks were, by models that had not seen them: what a fit is worth. Source: measures.h.
+struct ForecastAccuracy {
+  double mase = 0;   ///< Mean absolute error over that of the seasonal naive forecast on the history.
+  double naive = 0;  ///< The same of the seasonal naive forecast of the same steps: where it is lower, take that one.
+  double smape = 0;  ///< In per cent.
+  double rmse = 0;   ///< Units: of the series.
+
+  void write(ByteWriter& out) const;
+  static ForecastAccuracy read(ByteReader& in);
+};
+
+/// Forecasts of steps that have come since, beside what came and what the seasonal naive forecast said.
+struct Rehearsed {
+  std::vector<double> actual, forecast, naive;
+
+  /// `history`: what was known before the first of them, and its season in steps. Nothing of no steps.
+  std::optional<ForecastAccuracy> accuracy(std::span<const double> history, std::size_t season) const;
+};
+
+/// A classical method at some earlier origins, and what came in the week after each.
+struct Rehearsal {
+  Rehearsed steps;
+  std::vector<double> distances;  ///< How far off each was, in the model's own deviations.
+};
+
+/// Fits at up to six origins, half of what is looked ahead apart. Shape: `values` as fit_classical() has them. Nothing,
+/// for series too short.
+std::optional<Rehearsal> rehearse(Method method, const SeriesInput& input, std::span<const double> values);
+
+}  // namespace wattd::ml
