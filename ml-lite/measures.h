@@ -46,6 +46,9 @@ double roc_auc(std::span<const double> label, std::span<const double> score);
 /// Average precision, step by step over the distinct scores.
 double pr_auc(std::span<const double> label, std::span<const double> score);
 double brier(std::span<const double> label, std::span<const double> probability);
+/// Expected calibration error: how far probabilities are from the share that came true, in ten bins of equal width,
+/// weighed by how many lie in each. Source: Naeini, Cooper, Hauskrecht 2015.
+double calibration_error(std::span<const double> label, std::span<const double> probability);
 /// The threshold with the highest F1.
 double best_threshold(std::span<const double> label, std::span<const double> score);
 

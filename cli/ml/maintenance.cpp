@@ -139,9 +139,10 @@ std::vector<Judged> cross_validated(const MaintenanceTask& task, const Training&
     std::vector<std::uint32_t> seen, unseen;
     for (std::uint32_t row = 0; row < count; ++row) (fold_of[row] == fold ? unseen : seen).push_back(row);
     if (seen.empty() || unseen.empty()) throw BadInput(fmt::format("{}: too few rows for {} folds", path, task.folds));
-    const auto model = fit_on(task, picked(training, seen), path);
+    MaintenanceModel partial;
+    partial.model = fit_on(task, picked(training, seen), path);
     const auto part = picked(training, unseen);
-    const auto judged = judge(model, part.rows, part.histories, task.survival_at, path);
+    const auto judged = judge(partial, part.rows, part.histories, task.survival_at, path);
     for (std::size_t i = 0; i < unseen.size(); ++i) all[unseen[i]] = judged[i];
   }
   return all;
@@ -167,9 +168,9 @@ void say_measures(const MaintenanceTask& task, const Truth& truth, const std::ve
     const auto at_half = ml::confusion(truth.first, value, 0.5);
     fmt::print(stderr,
                "{{\"pr_auc\": {:.5f}, \"roc_auc\": {:.5f}, \"precision\": {:.4f}, \"recall\": {:.4f}, \"f1_score\": "
-               "{:.4f}, \"brier\": {:.6f}}}\n",
+               "{:.4f}, \"brier\": {:.6f}, \"calibration_error\": {:.6f}}}\n",
                ml::pr_auc(truth.first, value), ml::roc_auc(truth.first, value), at_half.precision(), at_half.recall(),
-               at_half.f1(), ml::brier(truth.first, value));
+               at_half.f1(), ml::brier(truth.first, value), ml::calibration_error(truth.first, value));
   }
 }
 
@@ -235,11 +236,35 @@ int predict_maintenance(const MaintenanceTask& task) {
   } else {
     rows = usable(model.recipe.rows(frame.columns), frame.path);
   }
-  auto judged = judge(model.model, rows, histories, task.survival_at, frame.path);
+  auto judged = judge(model, rows, histories, task.survival_at, frame.path);
   auto truth = truth_of(model, frame, task.lives, true);
-  if (life && (task.last || !task.lives.empty())) keep_last(histories, truth, judged);
-  write_judged(task.out, truth, judged, task.survival_at,
-               task.explain ? reasons(model, rows) : std::vector<std::string>{});
+  auto why = task.explain ? reasons(model, rows, histories, frame.path) : std::vector<std::string>{};
+  if (life && (task.last || !task.lives.empty())) keep_last(histories, truth, judged, why);
+  write_judged(task.out, truth, judged, task.survival_at, why);
+  return 0;
+}
+
+int calibrate_maintenance(const MaintenanceTask& task) {
+  auto model = load_model<MaintenanceModel>(task.file);
+  if (std::holds_alternative<ml::Cox>(model.model) || std::holds_alternative<ml::RemainingLife>(model.model))
+    throw BadInput(fmt::format("{} holds a model of kind {}, which says no probability", task.file, model.kind()));
+  const auto frame = read_frame(task.in);
+  const auto rows = usable(model.recipe.rows(frame.columns), frame.path);
+  const auto& failed = frame.column(task.target.empty() ? model.target : task.target).numbers;
+  const auto say = [&](std::string_view when) {
+    const auto probability = model.probabilities(rows);
+    fmt::print(
+        stderr,
+        "{{\"{}\": {{\"brier\": {:.6f}, \"calibration_error\": {:.6f}, \"expected\": {:.2f}, \"failures\": {}}}}}\n",
+        when, ml::brier(failed, probability), ml::calibration_error(failed, probability),
+        std::accumulate(probability.begin(), probability.end(), 0.0),
+        std::accumulate(failed.begin(), failed.end(), 0.0));
+  };
+  say("before");
+  model.calibration = {};  // What it had been calibrated to before does not add up.
+  model.calibration = usable(ml::Calibration::fit(model.probabilities(rows), failed), frame.path);
+  say("after");
+  save_model(task.out, model);
   return 0;
 }
 

@@ -27,15 +27,14 @@ std::vector<double> lives_in(const std::string& path) try {
 
 }  // namespace
 
-std::vector<Judged> judge(const ml::MaintenanceModel::Any& model, const ml::Table& rows,
-                          const ml::UnitHistories& histories, const std::vector<double>& survival_at,
-                          const std::string& path) {
+std::vector<Judged> judge(const ml::MaintenanceModel& model, const ml::Table& rows, const ml::UnitHistories& histories,
+                          const std::vector<double>& survival_at, const std::string& path) {
   std::vector<Judged> judged;
-  if (const auto* life = std::get_if<ml::RemainingLife>(&model)) {
+  if (const auto* life = std::get_if<ml::RemainingLife>(&model.model)) {
     const auto lives = life->predict(histories);
     if (!lives) throw BadInput(path + ": " + lives.error().message);
     for (const auto& each : *lives) judged.push_back({each.expected, each.low, each.high, {}});
-  } else if (const auto* cox = std::get_if<ml::Cox>(&model)) {
+  } else if (const auto* cox = std::get_if<ml::Cox>(&model.model)) {
     for (std::size_t row = 0; row < rows.rows(); ++row) {
       if (!std::ranges::all_of(rows.row(row), [](double value) { return std::isfinite(value); }))
         throw BadInput(
@@ -44,13 +43,7 @@ std::vector<Judged> judge(const ml::MaintenanceModel::Any& model, const ml::Tabl
       for (const double time : survival_at) judged.back().survival.push_back(cox->survival(rows.row(row), time));
     }
   } else {
-    std::visit(
-        [&](const auto& each) {
-          if constexpr (requires { each.predict(rows)[0] + 1.0; }) {
-            for (const double value : each.predict(rows)) judged.push_back({.value = value});
-          }
-        },
-        model);
+    for (const double value : model.probabilities(rows)) judged.push_back({.value = value});
   }
   return judged;
 }
@@ -87,36 +80,57 @@ Truth truth_of(const ml::MaintenanceModel& model, const Frame& frame, const std:
   return truth;
 }
 
-void keep_last(const ml::UnitHistories& histories, Truth& truth, std::vector<Judged>& judged) {
+void keep_last(const ml::UnitHistories& histories, Truth& truth, std::vector<Judged>& judged,
+               std::vector<std::string>& reasons) {
   std::size_t kept = 0;
   for (std::size_t row = 0; row < judged.size(); ++row) {
     if (row + 1 < judged.size() && histories.unit[row + 1] == histories.unit[row]) continue;
     judged[kept] = judged[row], truth.first[kept] = truth.first[row];
+    if (!reasons.empty()) reasons[kept] = reasons[row];
     ++kept;
   }
   judged.resize(kept), truth.first.resize(kept);
+  if (!reasons.empty()) reasons.resize(kept);
 }
 
-std::vector<std::string> reasons(const ml::MaintenanceModel& model, const ml::Table& rows) {
+namespace {
+
+/// A share a column, or nothing of models that have none.
+std::vector<double> shares_of(const ml::MaintenanceModel::Any& model, std::span<const double> row) {
+  return std::visit(
+      [&](const auto& each) -> std::vector<double> {
+        if constexpr (requires { each.explain(row); }) {
+          return each.explain(row);
+        } else {
+          return {};
+        }
+      },
+      model);
+}
+
+std::string loudest(std::span<const double> shares, const std::vector<std::string>& names) {
+  std::vector<std::size_t> order(shares.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::ranges::sort(order, [&](auto a, auto b) { return std::abs(shares[a]) > std::abs(shares[b]); });
+  std::string text;
+  for (std::size_t i = 0; i < std::min<std::size_t>(3, order.size()); ++i)
+    text += fmt::format("{}{} {:+.3g}", i == 0 ? "" : "; ", names[order[i]], shares[order[i]]);
+  return text;
+}
+
+}  // namespace
+
+std::vector<std::string> reasons(const ml::MaintenanceModel& model, const ml::Table& rows,
+                                 const ml::UnitHistories& histories, const std::string& path) {
   std::vector<std::string> texts;
-  for (std::size_t row = 0; row < rows.rows(); ++row) {
-    const auto shares = std::visit(
-        [&](const auto& each) -> std::vector<double> {
-          if constexpr (requires { each.explain(rows.row(row)); }) {
-            return each.explain(rows.row(row));
-          } else {
-            return {};
-          }
-        },
-        model.model);
-    std::vector<std::size_t> order(shares.size());
-    std::iota(order.begin(), order.end(), std::size_t{0});
-    std::ranges::sort(order, [&](auto a, auto b) { return std::abs(shares[a]) > std::abs(shares[b]); });
-    std::string text;
-    for (std::size_t i = 0; i < std::min<std::size_t>(3, order.size()); ++i)
-      text += fmt::format("{}{} {:+.3g}", i == 0 ? "" : "; ", model.recipe.names()[order[i]], shares[order[i]]);
-    texts.push_back(std::move(text));
+  if (const auto* life = std::get_if<ml::RemainingLife>(&model.model)) {
+    const auto shares = usable(life->explain(histories), path);
+    for (std::size_t row = 0; row < shares.rows(); ++row)
+      texts.push_back(loudest(shares.row(row), model.recipe.names()));
+    return texts;
   }
+  for (std::size_t row = 0; row < rows.rows(); ++row)
+    texts.push_back(loudest(shares_of(model.model, rows.row(row)), model.recipe.names()));
   return texts;
 }
 

@@ -19,19 +19,20 @@ struct Truth {
   std::vector<double> first, second;  ///< Flag; time and event; remaining life.
 };
 
-std::vector<Judged> judge(const ml::MaintenanceModel::Any& model, const ml::Table& rows,
-                          const ml::UnitHistories& histories, const std::vector<double>& survival_at,
-                          const std::string& path);
+std::vector<Judged> judge(const ml::MaintenanceModel& model, const ml::Table& rows, const ml::UnitHistories& histories,
+                          const std::vector<double>& survival_at, const std::string& path);
 
 /// `lives`: a file with the life that is left after the last row of each unit, one a line; else a unit's last row is
 /// its failure.
 Truth truth_of(const ml::MaintenanceModel& model, const Frame& frame, const std::string& lives, bool may_be_missing);
 
 /// Leaves the last row of each unit.
-void keep_last(const ml::UnitHistories& histories, Truth& truth, std::vector<Judged>& judged);
+void keep_last(const ml::UnitHistories& histories, Truth& truth, std::vector<Judged>& judged,
+               std::vector<std::string>& reasons);
 
-/// For each row, the three columns that say most, with their shares. Empty for remaining life.
-std::vector<std::string> reasons(const ml::MaintenanceModel& model, const ml::Table& rows);
+/// For each row, the three columns that say most, with their shares.
+std::vector<std::string> reasons(const ml::MaintenanceModel& model, const ml::Table& rows,
+                                 const ml::UnitHistories& histories, const std::string& path);
 
 void write_judged(const std::string& path, const Truth& truth, const std::vector<Judged>& judged,
                   const std::vector<double>& survival_at, const std::vector<std::string>& reasons = {});

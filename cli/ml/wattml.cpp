@@ -53,6 +53,9 @@ Failures (0 or 1) from rows; flags that are set only at failures are left out (-
   wattml fit … --folds 5 --seed 1 --predictions predictions.csv    each row judged by a model that has not seen it
   score_tabular.py classify --pred predictions.csv
 
+A model from elsewhere, the shipped one too, on a site whose own rows tell how often its machines fail:
+  wattml calibrate --load /usr/share/wattd/models/motor-failure.wml --in labelled.csv --save ours.wml
+
 Remaining useful life from whole histories of units (unit,cycle,sensors -> rul,pred,lo,hi):
   wattml fit --model remaining-life --unit unit --age cycle --cap 125 --in train_FD001.txt --save engines.wml
   wattml predict --load engines.wml --in test_FD001.txt --lives RUL_FD001.txt --out predictions.csv   last row of each unit
@@ -267,6 +270,12 @@ void add_maintenance(CLI::App& app, MaintenanceTask& task, Action& chosen, Conce
       "Of remaining-life: what is left after each unit's last row, a number a line; that row alone is written");
   predict->add_flag("--last", task.last, "Of remaining-life: the last row of each unit alone");
   predict->add_flag("--explain", task.explain, "Add the three columns that say most of each row");
+  auto* calibrate = add(app, "calibrate", "Makes the probabilities of a model that was fitted elsewhere a site's own",
+                        chosen, [&task] { return calibrate_maintenance(task); });
+  calibrate->add_option("--load", task.file, "The model of failures")->required();
+  calibrate->add_option("--in", task.in, "Rows of the site, failures among them")->required();
+  calibrate->add_option("--target", task.target, "Column of the failure, 0 or 1 (the model's)");
+  calibrate->add_option("--save", task.out, "The model with its calibration")->required();
   for (auto* command : {fit, predict}) {
     command->add_option("--seed", task.seed, "Of forests and folds (1)");
     command->add_option("--survival-at", task.survival_at, "Of cox: times, comma separated")->delimiter(',');

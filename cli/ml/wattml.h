@@ -32,7 +32,7 @@ struct ForecastTask {
 };
 int make_forecasts(const ForecastTask& task);
 
-/// `wattml fit` and `wattml predict`.
+/// `wattml fit`, `wattml predict` and `wattml calibrate`.
 struct MaintenanceTask {
   std::string model, in, out = "-", file;
   std::string target, time = "time", event, unit = "unit", age = "cycle";
@@ -46,6 +46,7 @@ struct MaintenanceTask {
 };
 int fit_maintenance(const MaintenanceTask& task);
 int predict_maintenance(const MaintenanceTask& task);
+int calibrate_maintenance(const MaintenanceTask& task);
 
 /// `wattml features`: the columns that datasets of the platform have.
 int engineer_features(const std::string& in, const std::string& out, std::size_t window,

@@ -28,6 +28,20 @@ std::size_t columns_of(const MaintenanceModel::Any& any) {
 
 std::string_view MaintenanceModel::kind() const { return kind_of(model); }
 
+std::vector<double> MaintenanceModel::probabilities(const Table& rows) const {
+  return std::visit(
+      [&](const auto& each) -> std::vector<double> {
+        if constexpr (requires { each.predict(rows)[0] + 1.0; }) {
+          auto values = each.predict(rows);
+          for (double& value : values) value = calibration.of(value);
+          return values;
+        } else {
+          return {};
+        }
+      },
+      model);
+}
+
 Result<UnitHistories> MaintenanceModel::histories(std::span<const Column> columns) const {
   const auto find = [&](const std::string& name) { return std::ranges::find(columns, name, &Column::name); };
   const auto units = find(unit), ages = find(age);
@@ -50,6 +64,7 @@ void MaintenanceModel::write(ByteWriter& out) const {
   recipe.write(out);
   for (const auto& name : {target, event, unit, age}) out.text(name);
   write_any(out, model);
+  calibration.write(out);
 }
 
 MaintenanceModel MaintenanceModel::read(ByteReader& in) {
@@ -57,6 +72,7 @@ MaintenanceModel MaintenanceModel::read(ByteReader& in) {
   result.recipe = Recipe::read(in);
   for (auto* name : {&result.target, &result.event, &result.unit, &result.age}) *name = in.text();
   result.model = read_any<Any>(in);
+  result.calibration = Calibration::read(in);
   if (columns_of(result.model) != result.recipe.names().size()) throw BadBytes("the recipe does not match the model");
   return result;
 }

@@ -3,6 +3,7 @@
 #include <string>
 #include <variant>
 
+#include "ml-lite/failure/calibration.h"
 #include "ml-lite/failure/cox.h"
 #include "ml-lite/failure/failure_committee.h"
 #include "ml-lite/failure/remaining_life.h"
@@ -23,9 +24,13 @@ class MaintenanceModel {
   std::string event;      ///< Of survival: whether the time ended with a failure.
   std::string unit, age;  ///< Of remaining life.
   Any model;
+  Calibration calibration;  ///< Of failure probabilities.
 
   /// `failure-committee`, `cox` …
   std::string_view kind() const;
+  /// Of a row each: the calibrated probability of a failure, or what else its target was. Nothing of Cox and remaining
+  /// life.
+  std::vector<double> probabilities(const Table& rows) const;
   /// The histories of remaining life. Errors: permanent, when a column is not there.
   Result<UnitHistories> histories(std::span<const Column> columns) const;
 

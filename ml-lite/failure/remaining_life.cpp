@@ -110,11 +110,34 @@ std::vector<double> RemainingLife::expected(const UnitHistories& histories) cons
   return values;
 }
 
-Result<std::vector<RemainingLife::Life>> RemainingLife::predict(const UnitHistories& histories) const {
+Result<void> RemainingLife::check(const UnitHistories& histories) const {
   if (const auto units = histories.units(); !units) return std::unexpected(units.error());
   if (histories.sensors.columns() != sensors())
     return fail(ErrorKind::permanent,
                 fmt::format("{} sensors, the model was fitted on {}", histories.sensors.columns(), sensors()));
+  return {};
+}
+
+Result<Table> RemainingLife::explain(const UnitHistories& histories) const {
+  if (const auto usable = check(histories); !usable) return std::unexpected(usable.error());
+  const auto all = expected(histories);
+  Table shares(all.size(), sensors());
+  auto usual = histories;
+  for (std::size_t sensor = 0; sensor < sensors(); ++sensor) {
+    // What is missing counts as the mean.
+    for (std::size_t row = 0; row < all.size(); ++row)
+      usual.sensors.at(row, sensor) = std::numeric_limits<double>::quiet_NaN();
+    const auto without = expected(usual);
+    for (std::size_t row = 0; row < all.size(); ++row) {
+      shares.at(row, sensor) = all[row] - without[row];
+      usual.sensors.at(row, sensor) = histories.sensors.at(row, sensor);
+    }
+  }
+  return shares;
+}
+
+Result<std::vector<RemainingLife::Life>> RemainingLife::predict(const UnitHistories& histories) const {
+  if (const auto usable = check(histories); !usable) return std::unexpected(usable.error());
   std::vector<Life> lives;
   for (const double value : expected(histories)) {
     const auto above = std::ranges::upper_bound(margins_, value, {}, &Margin::at);

@@ -33,6 +33,9 @@ class RemainingLife {
   /// Shape: a life for each row. Rows of a unit before the one in question belong to it. Errors: as
   /// UnitHistories::units().
   Result<std::vector<Life>> predict(const UnitHistories& histories) const;
+  /// By how much each sensor moved each row's life: what would be expected less what would be if it had always been
+  /// usual. Shape: a row a row, a column a sensor. Units: of the age. Errors: as predict(). Costs a predict() a sensor.
+  Result<Table> explain(const UnitHistories& histories) const;
   double cap() const { return cap_; }
   std::size_t sensors() const { return features_.sensors(); }
 
@@ -44,6 +47,7 @@ class RemainingLife {
   struct Margin {
     double at, low, high;
   };
+  Result<void> check(const UnitHistories& histories) const;
   std::vector<double> expected(const UnitHistories& histories) const;
   static Result<RemainingLife> fit_mean(const UnitHistories& histories, std::span<const double> life,
                                         const RemainingLifeOptions& options);

@@ -28,15 +28,32 @@ void add_calendar(Dataset& dataset, const Holidays& holidays) {
   if (!holidays.empty()) add(dataset, "is_holiday", std::move(holiday));
 }
 
-/// Mean and deviation of the last `window` rows; each window on its own, so that nothing creeps in over a year of rows.
+/// Mean and deviation of the last `window` rows. Sums run on, of distances from a value of the column, and are taken
+/// anew every now and then, so that nothing creeps in over a year of rows. What is missing makes its windows missing.
 void add_rolling(Dataset& dataset, const std::string& name, const std::vector<double>& column, std::size_t window) {
+  constexpr std::size_t kAnew = 4096;
   std::vector<double> means(column.size(), kNaN), deviations(column.size(), kNaN);
+  double centre = 0, sum = 0, squares = 0;
+  std::size_t missing = 0;
+  const auto take = [&](double value, double sign) {
+    if (!std::isfinite(value)) {
+      sign > 0 ? ++missing : --missing;
+      return;
+    }
+    sum += sign * (value - centre), squares += sign * (value - centre) * (value - centre);
+  };
+  const auto n = static_cast<double>(window);
   for (std::size_t i = window; window >= 2 && i <= column.size(); ++i) {
-    double sum = 0, squares = 0;
-    for (std::size_t j = i - window; j < i; ++j) sum += column[j];
-    const double centre = sum / static_cast<double>(window);
-    for (std::size_t j = i - window; j < i; ++j) squares += (column[j] - centre) * (column[j] - centre);
-    means[i - 1] = centre, deviations[i - 1] = std::sqrt(squares / static_cast<double>(window - 1));
+    if (i == window || i % std::max(kAnew, window) == 0) {
+      centre = std::isfinite(column[i - 1]) ? column[i - 1] : centre;
+      sum = squares = 0, missing = 0;
+      for (std::size_t j = i - window; j < i; ++j) take(column[j], 1);
+    } else {
+      take(column[i - 1], 1), take(column[i - 1 - window], -1);
+    }
+    if (missing != 0) continue;
+    means[i - 1] = centre + sum / n;
+    deviations[i - 1] = std::sqrt(std::max(0.0, squares - sum * sum / n) / (n - 1));
   }
   add(dataset, name + "_rolling_mean", std::move(means));
   add(dataset, name + "_rolling_std", std::move(deviations));

@@ -62,6 +62,17 @@ TEST(RemainingLifeTest, what_comes_later_changes_nothing_that_was_said) {
   for (std::size_t row = 0; row < 40; ++row) EXPECT_EQ(of_whole[row].expected, of_cut[row].expected) << row;
 }
 
+TEST(RemainingLifeTest, the_sensor_that_wears_is_what_shortens_the_life) {
+  const auto unit = pumps(1, 5);
+  const auto shares = fitted().explain(unit);
+  ASSERT_TRUE(shares);
+  ASSERT_EQ(shares->rows(), unit.age.size());
+  const auto last = shares->row(shares->rows() - 1);
+  EXPECT_LT(last[0], -5);
+  EXPECT_LT(std::abs(last[1]), std::abs(last[0]) / 2);
+  EXPECT_EQ(last[2], 0);
+}
+
 TEST(RemainingLifeTest, comes_back_from_its_file) {
   const auto model = decode<RemainingLife>(encode(fitted()));
   ASSERT_TRUE(model);
@@ -164,6 +175,37 @@ TEST(EngineeringTest, a_probability_has_the_hours_of_its_band) {
   EXPECT_EQ(time_to_failure_hours(0.8), 6);
   EXPECT_EQ(time_to_failure_hours(0.41), 24);
   EXPECT_EQ(time_to_failure_hours(0.4), -1);
+}
+
+TEST(CalibrationTest, a_site_whose_machines_fail_more_often_gets_probabilities_that_come_true) {
+  Random random(6);
+  std::vector<double> said, failed;
+  for (int i = 0; i < 4000; ++i) {
+    const double x = 2 * random.normal() - 3;  // What the model says, in log odds; the truth is steeper and higher.
+    said.push_back(1 / (1 + std::exp(-x)));
+    failed.push_back(random.uniform() < 1 / (1 + std::exp(-(1.5 + 1.4 * x))) ? 1 : 0);
+  }
+  const auto line = Calibration::fit(said, failed);
+  ASSERT_TRUE(line);
+  std::vector<double> then;
+  for (const double each : said) then.push_back(line->of(each));
+  EXPECT_LT(brier(failed, then), brier(failed, said));
+  EXPECT_LT(calibration_error(failed, then), 0.02);
+  EXPECT_GT(calibration_error(failed, said), 0.05);
+  EXPECT_DOUBLE_EQ(roc_auc(failed, then), roc_auc(failed, said));
+  EXPECT_EQ(Calibration().of(0.2), 0.2);
+}
+
+TEST(CalibrationTest, few_rows_change_little_and_a_model_that_is_wrong_is_not_turned_round) {
+  std::vector<double> said(20, 0.1), failed(20, 0);
+  failed[0] = failed[1] = 1;
+  EXPECT_NEAR(Calibration::fit(said, failed)->of(0.1), 0.1, 0.03);
+  for (std::size_t i = 0; i < 20; ++i) said[i] = failed[i] == 1 ? 0.01 : 0.99;
+  const auto line = Calibration::fit(said, failed);
+  EXPECT_LE(line->of(0.01), line->of(0.99));
+  EXPECT_EQ(Calibration::fit(std::vector<double>(5, 0.5), std::vector<double>{0, 1, 0, 1, 0}).error().message,
+            "5 rows with 2 failures: at least 20 rows are needed, failures and others among them");
+  EXPECT_FALSE(Calibration::fit(std::vector<double>(30, 0.5), std::vector<double>(30, 0)));
 }
 
 }  // namespace

@@ -45,6 +45,30 @@ TEST(MeasuresTest, concordance_leaves_out_what_cannot_be_compared) {
   EXPECT_DOUBLE_EQ(concordance(time, event, risk), 4.5 / 5);
 }
 
+RC_GTEST_PROP(MeasuresTest, concordance_is_the_share_of_all_comparable_pairs, ()) {
+  const auto rows = *rc::gen::container<std::vector<std::array<int, 3>>>(
+      rc::gen::container<std::array<int, 3>>(rc::gen::inRange(0, 6)));
+  std::vector<double> time, event, risk;
+  for (const auto& [t, e, r] : rows) time.push_back(t), event.push_back(e % 2), risk.push_back(r);
+  double right = 0, pairs = 0;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    for (std::size_t j = 0; j < rows.size(); ++j) {
+      const bool outlived = time[j] > time[i] || (time[j] == time[i] && event[j] == 0);
+      if (event[i] == 0 || !outlived) continue;
+      pairs += 1, right += risk[j] < risk[i] ? 1 : risk[j] == risk[i] ? 0.5 : 0;
+    }
+  }
+  const double found = concordance(time, event, risk);
+  const bool same = pairs == 0 ? std::isnan(found) : std::abs(found - right / pairs) < 1e-12;
+  RC_ASSERT(same);
+}
+
+TEST(MeasuresTest, probabilities_that_come_true_as_often_as_they_say_have_no_calibration_error) {
+  const std::vector<double> label{0, 0, 0, 1, 1, 1, 1, 0}, right{.25, .25, .25, .25, .75, .75, .75, .75};
+  EXPECT_DOUBLE_EQ(calibration_error(label, right), 0);
+  EXPECT_DOUBLE_EQ(calibration_error(std::vector<double>{1, 0}, std::vector<double>{.9, .2}), (.1 + .2) / 2);
+}
+
 RC_GTEST_PROP(MeasuresTest, a_rising_curve_of_scores_changes_no_area, ()) {
   const auto scores = *rc::gen::nonEmpty(
       rc::gen::container<std::vector<double>>(rc::gen::map(rc::gen::inRange(0, 20), [](int i) { return i * 1.0; })));

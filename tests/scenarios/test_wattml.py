@@ -293,6 +293,14 @@ def test_the_shipped_baseline_is_what_its_histories_make_and_knows_others(tmp_pa
     rows = [(float(row["prob"]), row["label"] == "1") for row in rows_of(tmp_path / "p.csv")]
     alarms = [failed for probability, failed in rows if probability >= .5]
     assert sum(alarms) / len(alarms) > .9 and sum(alarms) > .6 * sum(failed for _, failed in rows)
+    # A site with a third of those hours without failures: the same motors fail more often.
+    lines = (tmp_path / "2.csv").read_text().splitlines()
+    (tmp_path / "site.csv").write_text("\n".join(line for i, line in enumerate(lines) if i == 0 or line.endswith(",1") or i % 3 == 0) + "\n")
+    said = [json.loads(line) for line in wattml("calibrate", "--load", models / "motor-failure.wml", "--in", tmp_path / "site.csv", "--save", tmp_path / "ours.wml").stderr.splitlines()]
+    before, after = said[0]["before"], said[1]["after"]
+    assert after["brier"] < before["brier"] and abs(after["expected"] - after["failures"]) < abs(before["expected"] - before["failures"]) < .5 * before["failures"]
+    wattml("predict", "--load", tmp_path / "ours.wml", "--in", tmp_path / "site.csv", "--explain", "--out", tmp_path / "p.csv")
+    assert sum(float(row["prob"]) for row in rows_of(tmp_path / "p.csv")) == pytest.approx(after["expected"], abs=.05)
 
 
 def test_survival_is_fitted_on_complete_cases(tmp_path):
