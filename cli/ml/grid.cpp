@@ -28,6 +28,16 @@ bool is_monthly(const SeriesFile& series, double gap) {
   });
 }
 
+/// Whether clocks are set back at about this time: a night before a Sunday's fourth hour in October, November or (south
+/// of the equator) April. Local times come twice then.
+bool is_set_back(ml::LocalTime at) {
+  const auto day = std::chrono::floor<days>(at);
+  const std::chrono::year_month_day date(day);
+  const bool month = date.month() == std::chrono::October || date.month() == std::chrono::November ||
+                     date.month() == std::chrono::April;
+  return month && std::chrono::weekday(day) == std::chrono::Sunday && at - day < std::chrono::hours(4);
+}
+
 }  // namespace
 
 std::string Grid::stamp(std::size_t index) const {
@@ -49,7 +59,7 @@ Grid grid_of(const SeriesFile& series) {
   std::vector<double> gaps;
   for (std::size_t i = 1; i < series.times.size(); ++i) {
     gaps.push_back(static_cast<double>((series.times[i] - series.times[i - 1]).count()));
-    if (gaps.back() <= 0)
+    if (gaps.back() <= 0 && !(gaps.back() >= -3600 && is_set_back(series.times[i])))
       throw BadInput(fmt::format("{}:{}: {} is not after the row before; sort the rows and keep one of each time",
                                  series.path, i + 2, series.stamps[i]));
   }
@@ -62,11 +72,19 @@ Grid grid_of(const SeriesFile& series) {
             .stamps = {}};
   if (is_monthly(series, gap)) grid.period = 12, grid.step = seconds(2'629'746);
   const auto places = places_in(grid, series);
-  if (places.back() > 50 * series.times.size())
+  const auto last = std::ranges::max(places);
+  if (last > 50 * series.times.size())
     throw BadInput(fmt::format("{}: the last row lies far behind the others", series.path));
-  grid.values.resize(places.back() + 1, std::nan("")), grid.stamps.resize(places.back() + 1);
-  for (std::size_t i = 0; i < places.size(); ++i)
-    grid.values[places[i]] = series.values[i], grid.stamps[places[i]] = series.stamps[i];
+  grid.values.resize(last + 1, std::nan("")), grid.stamps.resize(last + 1);
+  // An hour that came twice is the mean of both: as much as is usual at that hour.
+  std::vector<int> known(grid.values.size());
+  for (std::size_t i = 0; i < places.size(); ++i) {
+    auto& value = grid.values[places[i]];
+    grid.stamps[places[i]] = series.stamps[i];
+    if (!std::isfinite(series.values[i])) continue;
+    const int count = ++known[places[i]];
+    value = count == 1 ? series.values[i] : value + (series.values[i] - value) / count;
+  }
   return grid;
 }
 

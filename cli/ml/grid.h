@@ -19,7 +19,8 @@ struct Grid {
   std::string stamp(std::size_t index) const;
 };
 
-/// Errors: throws BadInput for times that fall back, come twice or lie between the steps.
+/// Local times that come twice because clocks were set back are one step, the mean of both; those that were left out
+/// are missing. Errors: throws BadInput for other times that fall back or come twice, and for those between the steps.
 Grid grid_of(const SeriesFile& series);
 
 /// The place of each row of the file in its grid. Shape: a place a row.

@@ -9,6 +9,7 @@ import pathlib
 import random
 import subprocess
 import sys
+import zoneinfo
 
 import pytest
 
@@ -227,6 +228,23 @@ def test_a_model_of_usual_rows_is_kept_and_flags_few_others(tmp_path):
     (tmp_path / "cut.wml").write_bytes((tmp_path / "usual.wml").read_bytes()[:-9])
     for file, words in (("cut.wml", "damaged"), ("new.csv", "model")):
         assert words in wattml("anomaly-table", "--load", tmp_path / file, "--in", tmp_path / "new.csv", status=1).stderr
+
+
+@pytest.mark.parametrize("minutes", [60, 15])
+def test_the_hour_that_comes_twice_in_autumn_is_one_and_other_times_that_do_are_refused(minutes, tmp_path):
+    berlin, at = zoneinfo.ZoneInfo("Europe/Berlin"), datetime.datetime(2026, 9, 21, tzinfo=datetime.timezone.utc)
+    lines = []
+    for step in range(45 * 24 * 60 // minutes):
+        local = (at + datetime.timedelta(minutes=minutes * step)).astimezone(berlin)
+        lines.append(f"{local:%Y-%m-%d %H:%M:%S},{100 + 30 * math.sin((local.hour + local.minute / 60) * math.pi / 12):.3f}")
+    assert sum(line.startswith("2026-10-25 02:00") for line in lines) == 2
+    (tmp_path / "autumn.csv").write_text("timestamp,value\n" + "\n".join(lines) + "\n")
+    wattml("forecast", "--model", "holt-winters", "--in", tmp_path / "autumn.csv", "--horizon", 24 * 60 // minutes, "--out", tmp_path / "f.csv")
+    for row in rows_of(tmp_path / "f.csv"):
+        when = datetime.datetime.fromisoformat(row["timestamp"])
+        assert float(row["mean"]) == pytest.approx(100 + 30 * math.sin((when.hour + when.minute / 60) * math.pi / 12), abs=3), row
+    (tmp_path / "twice.csv").write_text("timestamp,value\n" + "\n".join(lines[:100] + lines[99:]) + "\n")
+    assert "is not after the row before" in wattml("forecast", "--in", tmp_path / "twice.csv", status=1).stderr
 
 
 @pytest.mark.parametrize("model, parts", [("auto", {"level", "season", "trend", "usual"}), ("holt-winters", {"level"}), ("additive", {"trend", "lately"}), ("linear", {"usual", "lately"})])
