@@ -6,16 +6,16 @@
 #include <cmath>
 
 #include "cli/ml/frame.h"
+#include "cli/ml/times.h"
 #include "cli/ml/wattml.h"
 
 namespace wattd::cli {
 
-int engineer_features(const std::string& in, const std::string& out, std::size_t window,
-                      const std::vector<std::size_t>& lags) {
-  const auto frame = read_frame(in);
+int engineer_features(const FeatureTask& task) {
+  const auto frame = read_frame(task.in);
   // Which column holds the times is found as for a series; any column of numbers will do for its value.
   const auto some = std::ranges::find_if(frame.columns, [](const auto& column) { return !column.is_text(); });
-  if (some == frame.columns.end()) throw BadInput(in + ": there is no column of numbers");
+  if (some == frame.columns.end()) throw BadInput(task.in + ": there is no column of numbers");
   const auto series = series_of(frame, some->name);
   ml::Dataset dataset{.times = series.times, .names = {}, .columns = {}};
   for (const auto& column : frame.columns) {
@@ -23,8 +23,10 @@ int engineer_features(const std::string& in, const std::string& out, std::size_t
     dataset.names.push_back(column.name);
     dataset.columns.push_back(column.numbers);
   }
-  ml::engineer(dataset, {.window = window, .lags = lags, .holidays = {}});
-  OutputFile file(out);
+  ml::engineer(
+      dataset,
+      {.window = task.window, .lags = task.lags, .holidays = holidays_in(task.holidays), .seasons = task.seasons});
+  OutputFile file(task.out);
   std::string line = "timestamp";
   for (const auto& name : dataset.names) line += "," + name;
   file.write(line + "\n");

@@ -7,34 +7,14 @@
 #include "cli/ml/frame.h"
 #include "cli/ml/grid.h"
 #include "cli/ml/model.h"
+#include "cli/ml/times.h"
 #include "cli/ml/wattml.h"
 #include "ml-lite/forecast/series_model.h"
 #include "ml-lite/measures.h"
-#include "telemetry/csv.h"
 #include "telemetry/time.h"
 
 namespace wattd::cli {
 namespace {
-
-/// The times in a file, one a line, under a header or not; the first cell counts.
-std::vector<std::string> times_in(const std::string& path) try {
-  TextLines lines(path);
-  std::vector<std::string> times;
-  std::string line;
-  while (lines.next(line)) {
-    const auto cell = line.empty() ? std::string{} : std::string(split_csv(line).front());
-    if (!cell.empty() && std::isdigit(static_cast<unsigned char>(cell.front()))) times.push_back(cell);
-  }
-  return times;
-} catch (const std::runtime_error& problem) {
-  throw BadInput(problem.what());
-}
-
-std::optional<ml::LocalTime> local_time(const std::string& text) {
-  const auto at = parse_iso8601(text.size() == 10 ? text + " 00:00:00" : text.size() == 16 ? text + ":00" : text);
-  if (!at) return std::nullopt;
-  return ml::LocalTime(std::chrono::floor<std::chrono::seconds>(at->time_since_epoch()));
-}
 
 constexpr std::size_t kEightWeeks = 56 * 24, kHop = 72, kRolls = 14;
 
@@ -79,17 +59,6 @@ std::vector<Origin> origins_of(const ForecastTask& task, const Grid& grid) {
   if (origins.empty()) throw BadInput(task.origins + " holds no time");
   std::ranges::sort(origins, {}, &Origin::at);
   return origins;
-}
-
-ml::Holidays holidays_in(const std::string& path) {
-  ml::Holidays holidays;
-  if (path.empty()) return holidays;
-  for (const auto& text : times_in(path)) {
-    const auto at = local_time(text.substr(0, 10));
-    if (!at) throw BadInput(fmt::format("{}: {} is no date, expected 2026-12-25", path, text));
-    holidays.insert(std::chrono::floor<std::chrono::days>(*at));
-  }
-  return holidays;
 }
 
 /// The columns of a file, on the grid of the series and as far behind it as the file goes.
@@ -253,7 +222,7 @@ int make_forecasts(const ForecastTask& task) {
   }
   out.close();
   if (!task.hourly.empty()) hourly.close();
-  if (task.protocol.empty() && task.load.empty()) say_accuracy(follower.model());
+  if (task.protocol.empty() && task.origins.empty() && task.load.empty()) say_accuracy(follower.model());
   if (!task.save.empty()) save_model(task.save, follower.model());
   return 0;
 }

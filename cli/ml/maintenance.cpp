@@ -214,7 +214,8 @@ int fit_maintenance(const MaintenanceTask& task) {
     const auto judged = cross_validated(task, training, frame.path);
     const auto truth = truth_of(model, frame, "", false);
     say_measures(task, truth, judged);
-    if (!task.predictions.empty()) write_judged(task.predictions, truth, judged, task.survival_at);
+    if (!task.predictions.empty())
+      write_judged(task.predictions, truth, judged, {.survival_at = task.survival_at, .reasons = {}});
   }
   model.model = fit_on(task, training, frame.path);
   say_model(model);
@@ -240,7 +241,7 @@ int predict_maintenance(const MaintenanceTask& task) {
   auto truth = truth_of(model, frame, task.lives, true);
   auto why = task.explain ? reasons(model, rows, histories, frame.path) : std::vector<std::string>{};
   if (life && (task.last || !task.lives.empty())) keep_last(histories, truth, judged, why);
-  write_judged(task.out, truth, judged, task.survival_at, why);
+  write_judged(task.out, truth, judged, {task.survival_at, std::move(why), task.hours});
   return 0;
 }
 

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "ml-lite/features/engineering.h"
 #include "telemetry/csv.h"
 
 namespace wattd::cli {
@@ -135,14 +136,16 @@ std::vector<std::string> reasons(const ml::MaintenanceModel& model, const ml::Ta
 }
 
 void write_judged(const std::string& path, const Truth& truth, const std::vector<Judged>& judged,
-                  const std::vector<double>& survival_at, const std::vector<std::string>& reasons) {
+                  const Beside& beside) {
   OutputFile out(path);
   const bool known = !truth.first.empty() && (truth.kind != Truth::survival || !truth.second.empty());
   constexpr std::string_view kHeaders[3][2] = {
       {"prob", "label,prob"}, {"risk", "time,event,risk"}, {"pred,lo,hi", "rul,pred,lo,hi"}};
+  const bool hours = beside.hours && truth.kind == Truth::failure;
   std::string line(kHeaders[truth.kind][known]);
-  for (const double time : survival_at) line += truth.kind == Truth::survival ? fmt::format(",s{}", time) : "";
-  out.write(line + (reasons.empty() ? "\n" : ",reason\n"));
+  for (const double time : beside.survival_at) line += truth.kind == Truth::survival ? fmt::format(",s{}", time) : "";
+  if (hours) line += ",time_to_failure_hours";
+  out.write(line + (beside.reasons.empty() ? "\n" : ",reason\n"));
   for (std::size_t row = 0; row < judged.size(); ++row) {
     const auto& each = judged[row];
     line = known ? fmt::format("{},", truth.first[row]) : "";
@@ -150,7 +153,8 @@ void write_judged(const std::string& path, const Truth& truth, const std::vector
     line += fmt::format("{:.8g}", each.value);
     if (truth.kind == Truth::life) line += fmt::format(",{:.6g},{:.6g}", each.low, each.high);
     for (const double chance : each.survival) line += fmt::format(",{:.6g}", chance);
-    out.write(line + (reasons.empty() ? "\n" : ",\"" + reasons[row] + "\"\n"));
+    if (hours) line += fmt::format(",{}", ml::time_to_failure_hours(each.value));
+    out.write(line + (beside.reasons.empty() ? "\n" : ",\"" + beside.reasons[row] + "\"\n"));
   }
   out.close();
 }

@@ -34,7 +34,12 @@ void keep_last(const ml::UnitHistories& histories, Truth& truth, std::vector<Jud
 std::vector<std::string> reasons(const ml::MaintenanceModel& model, const ml::Table& rows,
                                  const ml::UnitHistories& histories, const std::string& path);
 
-void write_judged(const std::string& path, const Truth& truth, const std::vector<Judged>& judged,
-                  const std::vector<double>& survival_at, const std::vector<std::string>& reasons = {});
+/// What stands beside each judgement, where it was asked for.
+struct Beside {
+  std::vector<double> survival_at;   ///< The chances to survive up to these times.
+  std::vector<std::string> reasons;  ///< Empty, or one a row.
+  bool hours = false;                ///< Of failure probabilities: the time to failure that they stand for.
+};
+void write_judged(const std::string& path, const Truth& truth, const std::vector<Judged>& judged, const Beside& beside);
 
 }  // namespace wattd::cli

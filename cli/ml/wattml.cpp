@@ -70,7 +70,7 @@ Survival (Cox; coefficients and log-likelihood on standard output; -> time,event
   score_tabular.py survival --pred predictions.csv
 
 Columns for models of your own (timestamp,voltage,current,power -> hour, power_factor, power_rolling_mean, …):
-  wattml features --window 60 --lags 1,12 --in readings.csv --out features.csv
+  wattml features --window 60 --lags 1,12 --seasons --holidays dates.csv --in readings.csv --out features.csv
 
 Other models by name: anomaly --model isolation-forest|autoencoder, anomaly-table --model autoencoder --explain,
 forecast --model linear|load|seasonal-naive|holt-winters|sarima|additive|lstm, with --holidays dates.csv (auto, load, linear, additive,
@@ -270,6 +270,9 @@ void add_maintenance(CLI::App& app, MaintenanceTask& task, Action& chosen, Conce
       "Of remaining-life: what is left after each unit's last row, a number a line; that row alone is written");
   predict->add_flag("--last", task.last, "Of remaining-life: the last row of each unit alone");
   predict->add_flag("--explain", task.explain, "Add the three columns that say most of each row");
+  predict->add_flag(
+      "--hours", task.hours,
+      "Of failure probabilities: add time_to_failure_hours (1 above 0.8, 6 above 0.6, 24 above 0.4, else -1)");
   auto* calibrate = add(app, "calibrate", "Makes the probabilities of a model that was fitted elsewhere a site's own",
                         chosen, [&task] { return calibrate_maintenance(task); });
   calibrate->add_option("--load", task.file, "The model of failures")->required();
@@ -292,19 +295,14 @@ int run_wattml(int argc, char** argv) {
   AnomalyTask anomaly, table;
   ForecastTask forecast;
   MaintenanceTask maintenance;
-  struct {
-    std::string in, out = "-";
-    std::size_t window = 60;
-    std::vector<std::size_t> lags;
-  } features;
+  FeatureTask features;
   Action chosen;
   Concerns concerns;
   add_anomaly(app, anomaly, table, chosen, concerns);
   add_forecast(app, forecast, chosen, concerns);
   add_maintenance(app, maintenance, chosen, concerns);
-  auto* engineer =
-      add(app, "features", "Adds calendar, rolling, rate and lag columns, and the power factor", chosen,
-          [&features] { return engineer_features(features.in, features.out, features.window, features.lags); });
+  auto* engineer = add(app, "features", "Adds calendar, rolling, rate and lag columns, and the power factor", chosen,
+                       [&features] { return engineer_features(features); });
   engineer->add_option("--in", features.in, "timestamp and columns of numbers")->required();
   engineer->add_option("--out", features.out, "The same and more (standard output)");
   engineer->add_option("--window", features.window, "Rows of the rolling columns (60)")
@@ -312,6 +310,8 @@ int run_wattml(int argc, char** argv) {
   engineer->add_option("--lags", features.lags, "Rows back, comma separated")
       ->delimiter(',')
       ->check(CLI::Range(1, 1'000'000));
+  engineer->add_option("--holidays", features.holidays, "A file of dates, for is_holiday");
+  engineer->add_flag("--seasons", features.seasons, "Add sine and cosine of the day, the week and the year");
   try {
     app.parse(argc, argv);
     concerns.check();

@@ -42,15 +42,20 @@ struct MaintenanceTask {
   std::uint32_t folds = 0;
   std::uint64_t seed = 1;
   std::vector<double> survival_at;
-  bool last = false, explain = false;
+  bool last = false, explain = false, hours = false;
 };
 int fit_maintenance(const MaintenanceTask& task);
 int predict_maintenance(const MaintenanceTask& task);
 int calibrate_maintenance(const MaintenanceTask& task);
 
 /// `wattml features`: the columns that datasets of the platform have.
-int engineer_features(const std::string& in, const std::string& out, std::size_t window,
-                      const std::vector<std::size_t>& lags);
+struct FeatureTask {
+  std::string in, out = "-", holidays;
+  std::size_t window = 60;  ///< Rows of the rolling columns.
+  std::vector<std::size_t> lags;
+  bool seasons = false;
+};
+int engineer_features(const FeatureTask& task);
 
 /// The exit status: 0, 1 for input that cannot be used, 2 for a wrong call.
 int run_wattml(int argc, char** argv);

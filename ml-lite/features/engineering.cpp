@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numbers>
 
 namespace wattd::ml {
 namespace {
@@ -26,6 +27,21 @@ void add_calendar(Dataset& dataset, const Holidays& holidays) {
   add(dataset, "day_of_week", std::move(weekday));
   add(dataset, "is_weekend", std::move(weekend));
   if (!holidays.empty()) add(dataset, "is_holiday", std::move(holiday));
+}
+
+void add_seasons(Dataset& dataset) {
+  const auto add_turn = [&](const std::string& name, auto turns) {
+    std::vector<double> sine, cosine;
+    for (const auto at : dataset.times) {
+      const double angle = 2 * std::numbers::pi * turns(calendar_at(at));
+      sine.push_back(std::sin(angle)), cosine.push_back(std::cos(angle));
+    }
+    add(dataset, name + "_sin", std::move(sine));
+    add(dataset, name + "_cos", std::move(cosine));
+  };
+  add_turn("day", [](const Calendar& at) { return at.hour_share / 24; });
+  add_turn("week", [](const Calendar& at) { return (at.weekday + at.hour_share / 24) / 7; });
+  add_turn("year", [](const Calendar& at) { return at.year_share; });
 }
 
 /// Mean and deviation of the last `window` rows. Sums run on, of distances from a value of the column, and are taken
@@ -96,6 +112,7 @@ Table Dataset::rows(std::span<const std::string> wanted) const {
 void engineer(Dataset& dataset, const EngineeringOptions& options) {
   const auto names = dataset.names;
   if (!dataset.times.empty()) add_calendar(dataset, options.holidays);
+  if (options.seasons) add_seasons(dataset);
   add_power_factor(dataset);
   for (const auto& name : names) {
     const auto column = *dataset.find(name);

@@ -191,8 +191,11 @@ def test_what_comes_after_an_origin_changes_nothing_there(series, tmp_path):
 
 def test_features_are_those_of_the_platform(tmp_path):
     (tmp_path / "d.csv").write_text("timestamp,voltage,current,power\n" + "".join(f"2026-02-07 22:{minute:02}:00,230,1,{200 + minute}\n" for minute in range(5)))
-    wattml("features", "--window", 2, "--lags", 1, "--in", tmp_path / "d.csv", "--out", tmp_path / "f.csv")
+    (tmp_path / "days").write_text("date\n2026-02-07\n")
+    wattml("features", "--window", 2, "--lags", 1, "--seasons", "--holidays", tmp_path / "days", "--in", tmp_path / "d.csv", "--out", tmp_path / "f.csv")
     row = rows_of(tmp_path / "f.csv")[3]
+    assert row["is_holiday"] == "1" and math.atan2(float(row["day_sin"]), float(row["day_cos"])) % (2 * math.pi) == pytest.approx((22 + 3 / 60) / 12 * math.pi)
+    assert float(row["week_cos"]) == pytest.approx(math.cos((5 + (22 + 3 / 60) / 24) / 7 * 2 * math.pi)) and float(row["year_cos"]) > .7
     assert (row["hour"], row["day_of_week"], row["is_weekend"]) == ("22", "5", "1")
     assert float(row["power_factor"]) == pytest.approx(203 / 230) and float(row["power_rolling_mean"]) == 202.5
     assert float(row["power_rolling_std"]) == pytest.approx(math.sqrt(.5)) and row["power_rate"] == "1" and row["power_lag_1"] == "202"
@@ -317,7 +320,8 @@ def test_the_shipped_baseline_is_what_its_histories_make_and_knows_others(tmp_pa
     said = [json.loads(line) for line in wattml("calibrate", "--load", models / "motor-failure.wml", "--in", tmp_path / "site.csv", "--save", tmp_path / "ours.wml").stderr.splitlines()]
     before, after = said[0]["before"], said[1]["after"]
     assert after["brier"] < before["brier"] and abs(after["expected"] - after["failures"]) < abs(before["expected"] - before["failures"]) < .5 * before["failures"]
-    wattml("predict", "--load", tmp_path / "ours.wml", "--in", tmp_path / "site.csv", "--explain", "--out", tmp_path / "p.csv")
+    wattml("predict", "--load", tmp_path / "ours.wml", "--in", tmp_path / "site.csv", "--explain", "--hours", "--out", tmp_path / "p.csv")
+    assert all(row["time_to_failure_hours"] == ("1" if float(row["prob"]) > .8 else "6" if float(row["prob"]) > .6 else "24" if float(row["prob"]) > .4 else "-1") for row in rows_of(tmp_path / "p.csv"))
     assert sum(float(row["prob"]) for row in rows_of(tmp_path / "p.csv")) == pytest.approx(after["expected"], abs=.05)
 
 
