@@ -12,6 +12,7 @@ import json
 import math
 import os
 import pathlib
+import random
 import subprocess
 import sys
 import tempfile
@@ -118,8 +119,30 @@ def tables(ml: pathlib.Path, work: pathlib.Path):
                     anchor.append(score_tabular.roc_auc(label, ((z - pca.inverse_transform(pca.transform(z))) ** 2).sum(1)))
             more |= {"against": "scikit-learn IsolationForest" if model == "isolation-forest" else "PCA reconstruction", "anchor": round(mean(anchor), 4)}
         report(name, mean(mean(values) for values in areas.values()), "mean ROC AUC", target=target, **more, **cost.figures())
+    false_alarms(sets, work)
     if installed("sklearn.ensemble"):
         plain_forest(sets[0], work)
+
+
+def false_alarms(sets: list, work: pathlib.Path):
+    """Models of half of the usual rows, on the other half and on the odd ones: how many are flagged of each where one in a hundred was asked for."""
+    for model in ("isolation-forest", "ensemble", "autoencoder"):
+        cost, flagged, found = Cost(), {}, []
+        for path in sets:
+            with gzip.open(path, "rt") as file:
+                head, *rows = list(csv.reader(file))
+            random.Random(1).shuffle(rows)
+            usual = [row for row in rows if float(row[-1]) == 0]
+            for name, some in (("seen", usual[::2]), ("unseen", usual[1::2] + [row for row in rows if float(row[-1]) != 0])):
+                with open(work / f"{name}.csv", "w", newline="") as file:
+                    csv.writer(file).writerows([head, *some])
+            cost.run("anomaly-table", "--model", model, "--in", work / "seen.csv", "--save", work / "usual.wml", "--out", work / "table.csv")
+            cost.run("anomaly-table", "--model", model, "--load", work / "usual.wml", "--false-alarms", .01, "--in", work / "unseen.csv", "--out", work / "table.csv")
+            with open(work / "table.csv") as file:
+                judged = [(float(row["label"]), int(row["anomaly"])) for row in csv.DictReader(file)]
+            flagged[path.name.split(".")[0]] = round(100 * mean(flag for label, flag in judged if label == 0), 2)
+            found.append(mean(flag for label, flag in judged if label != 0))
+        report(f"ml.false_alarms.{model}", mean(flagged.values()), "% of usual rows that were not fitted on", asked_for=1.0, **flagged, odd_rows_found=round(100 * mean(found), 1), **cost.figures())
 
 
 def plain_forest(path, work: pathlib.Path):
