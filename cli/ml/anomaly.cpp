@@ -19,7 +19,8 @@ namespace {
 
 /// What is said of a value.
 struct Verdict {
-  double score = 0, rate = 1;
+  double score = 0;
+  double rate = std::nan("");  ///< Share of the usual that scores as high, where the model knows.
   bool anomaly = false;
   double expected = std::nan("");
   std::string reason;
@@ -34,11 +35,14 @@ double interval_s(const SeriesFile& series) {
 
 std::vector<Verdict> stream(const SeriesFile& series, const AnomalyTask& task) {
   ml::StreamDetector detector;
-  const double threshold = task.threshold > 0 ? task.threshold : ml::StreamDetector::kAlarm;
+  const double threshold = task.threshold > 0      ? task.threshold
+                           : task.false_alarms > 0 ? ml::StreamDetector::score_at(task.false_alarms)
+                                                   : ml::StreamDetector::kAlarm;
   std::vector<Verdict> verdicts;
   for (std::size_t i = 0; i < series.values.size(); ++i) {
     const auto judgement = detector.judge(series.times[i], series.values[i]);
     verdicts.push_back({.score = judgement.score,
+                        .rate = ml::StreamDetector::false_alarm_rate(judgement.score),
                         .anomaly = judgement.score >= threshold,
                         .expected = judgement.expected,
                         .reason = judgement.score > 0 ? std::string(to_string(judgement.most)) : ""});
@@ -128,15 +132,18 @@ ml::OutlierModel outlier_model(const AnomalyTask& task, std::span<const ml::Colu
   return model;
 }
 
+constexpr double kFalseAlarms = 0.01;
+
 /// Rows that only a share of `false_alarms` of the usual ones are like are anomalies; the column that speaks loudest is
 /// the reason.
 std::vector<Verdict> judge_rows(std::span<const ml::Column> columns, const AnomalyTask& task,
                                 std::vector<std::string> ignore) {
   const auto model = outlier_model(task, columns, std::move(ignore));
   const auto rows = usable(model.recipe().rows(columns), task.in);
+  const double most = task.false_alarms > 0 ? task.false_alarms : kFalseAlarms;
   std::vector<Verdict> verdicts;
   for (const auto& [score, rate] : usable(model.judge(columns), task.in)) {
-    auto& verdict = verdicts.emplace_back(score, rate, rate <= task.false_alarms);
+    auto& verdict = verdicts.emplace_back(score, rate, rate <= most);
     if (!verdict.anomaly || !task.explain) continue;
     const auto shares = model.explain(rows.row(verdicts.size() - 1));
     verdict.reason =
@@ -189,12 +196,14 @@ int find_anomalies(const AnomalyTask& task) {
     for (const auto place : whole.places) verdicts.push_back(all[place]);
   }
   OutputFile out(task.out);
-  out.write("timestamp,value,expected,anomaly_score,anomaly,reason\n");
-  const auto number = [](double value) { return std::isfinite(value) ? fmt::format("{:.10g}", value) : std::string{}; };
+  out.write("timestamp,value,expected,anomaly_score,rate,anomaly,reason\n");
+  const auto number = [](double value, int digits = 10) {
+    return std::isfinite(value) ? fmt::format("{:.{}g}", value, digits) : std::string{};
+  };
   for (std::size_t i = 0; i < verdicts.size(); ++i) {
-    out.write(fmt::format("{},{},{},{:.8g},{},{}\n", series.stamps[i], number(series.values[i]),
-                          number(verdicts[i].expected), verdicts[i].score, verdicts[i].anomaly ? 1 : 0,
-                          verdicts[i].reason));
+    out.write(fmt::format("{},{},{},{:.8g},{},{},{}\n", series.stamps[i], number(series.values[i]),
+                          number(verdicts[i].expected), verdicts[i].score, number(verdicts[i].rate, 4),
+                          verdicts[i].anomaly ? 1 : 0, verdicts[i].reason));
   }
   out.close();
   return 0;

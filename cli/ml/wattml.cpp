@@ -22,7 +22,7 @@ Anomalies of a series, value by value as they come, no look ahead (timestamp,val
   wattml anomaly --model stream --in series.csv.gz --out scores/category/series.csv
   score_nab.py --windows windows.json --results scores --profile standard
   The score counts decades of surprise and holds back after an alarm; one threshold for all series: 2.1 (the flag),
-  2.35 on the NAB corpus, 2.0 on hourly meters. Other models look at the whole series at once:
+  2.35 on the NAB corpus, 2.0 on hourly meters; rate is the share of usual values that score as high. Other models look at the whole series at once:
   wattml anomaly --model s-h-esd --max-anomalies 0.02 --direction both --in series.csv --out scores.csv
   wattml anomaly --model s-h-esd --max-anomalies 0.02 --direction both --only-last day --in series.csv --out scores.csv
   wattml anomaly --model s-h-esd --max-anomalies 0.02 --direction both --level med_max --in series.csv --out scores.csv
@@ -135,13 +135,17 @@ void add_seasonal(CLI::App& series, AnomalyTask& task, Concerns& concerns) {
 void add_row_models(CLI::App& command, AnomalyTask& task, Concerns& concerns) {
   auto* save = command.add_option("--save", task.save, "The model");
   auto* load = command.add_option("--load", task.load, "A model that was saved: nothing is fitted")->excludes(save);
-  for (auto* option : {save, load,
-                       command
-                           .add_option("--false-alarms", task.false_alarms,
-                                       "Flag what at most this share of usual rows scores as high as (0.01)")
-                           ->check(CLI::Range(1e-6, 0.49)),
-                       command.add_option("--seed", task.seed, "Of forests and networks (1)")})
+  for (auto* option : {save, load, command.add_option("--seed", task.seed, "Of forests and networks (1)")})
     concerns.of(option, task.model, kRowModels);
+  auto with_rates = kRowModels;
+  with_rates.emplace_back("stream");
+  concerns.of(
+      command
+          .add_option("--false-alarms", task.false_alarms,
+                      "Flag what at most this share of usual values scores as high as (rows: 0.01; stream: what a "
+                      "score of 2.1 stands for, about 0.001)")
+          ->check(CLI::Range(1e-6, 0.49)),
+      task.model, with_rates);
 }
 
 void add_anomaly(CLI::App& app, AnomalyTask& task, AnomalyTask& of_table, Action& chosen, Concerns& concerns) {
@@ -155,8 +159,6 @@ void add_anomaly(CLI::App& app, AnomalyTask& task, AnomalyTask& of_table, Action
       ->check(CLI::IsMember({"stream", "s-h-esd", "isolation-forest", "autoencoder"}));
   series->add_option("--value", task.value, "The column (value, y or the only one)");
   add_seasonal(*series, task, concerns);
-  concerns.of(series->add_option("--threshold", task.threshold, "Flag scores of at least this (stream; 2.1)"),
-              task.model, {"stream"});
   table
       ->add_option("--model", of_table.model,
                    "ensemble (isolation forest, tails, robust distance), isolation-forest or autoencoder")
@@ -176,6 +178,9 @@ void add_anomaly(CLI::App& app, AnomalyTask& task, AnomalyTask& of_table, Action
     command->add_option("--out", its->out, "The scores (standard output)");
     add_row_models(*command, *its, concerns);
   }
+  concerns.of(series->add_option("--threshold", task.threshold, "Flag scores of at least this (stream; 2.1)")
+                  ->excludes(series->get_option("--false-alarms")),
+              task.model, {"stream"});
 }
 
 void add_forecast(CLI::App& app, ForecastTask& task, Action& chosen, Concerns& concerns) {

@@ -12,7 +12,7 @@ struct AnomalyTask {
   double threshold = 0;    ///< Of stream; 0: its own.
   std::uint32_t period = 0;
   double most = 0.02, tails = 0.5;
-  double false_alarms = 0.01;  ///< Share of usual rows that may be flagged.
+  double false_alarms = 0;  ///< Share of usual values or rows that may be flagged; 0: the model's own.
   std::string direction = "both", only_last, level;
   std::string label = "label";
   std::vector<std::string> ignore;

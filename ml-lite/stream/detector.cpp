@@ -30,6 +30,9 @@ float distance(float usual, float now, float floor) {
   return std::log((std::abs(usual) + floor) / (std::abs(now) + floor));
 }
 
+/// Of the logarithm of the rate of false alarms, by score.
+constexpr double kRateAtZero = -1.4, kRateSlope = -0.78;
+
 }  // namespace
 
 std::string_view to_string(Oddity oddity) {
@@ -169,6 +172,14 @@ float StreamDetector::emit(float sum, const HourOfWeek& when) {
   alarms_ *= std::exp(-1 / kForgets);
   if (told > kCounts) alarms_ += 1;
   return told;
+}
+
+double StreamDetector::false_alarm_rate(double score) {
+  return score > 0 ? std::pow(10, kRateAtZero + kRateSlope * score) : 1;
+}
+
+double StreamDetector::score_at(double false_alarm_rate) {
+  return std::max(0.1, (std::log10(false_alarm_rate) - kRateAtZero) / kRateSlope);
 }
 
 StreamDetector::Judgement StreamDetector::judge(LocalTime at, double given) {

@@ -27,6 +27,12 @@ class StreamDetector {
   /// What is told to people: about one false alarm in eight weeks of a meter's hours.
   static constexpr double kAlarm = 2.1;
 
+  /// The share of usual values that score at least this, and the score that only such a share of them reaches: a line
+  /// through what was counted outside the windows of two public corpora, right within a factor of two for scores of 1.5
+  /// to 3.5. Source: docs/models/stream.md.
+  static double false_alarm_rate(double score);
+  static double score_at(double false_alarm_rate);
+
   struct Judgement {
     double score =
         0;  ///< Decades of surprise above the usual; 0 where there is nothing to say or an alarm holds it back.

@@ -95,5 +95,13 @@ TEST(StreamDetectorTest, a_reading_from_another_world_does_not_blind_it) {
 
 TEST(StreamDetectorTest, is_small) { EXPECT_LE(sizeof(StreamDetector), 4096u); }
 
+TEST(StreamDetectorTest, a_score_stands_for_a_rate_of_false_alarms_and_the_other_way_round) {
+  EXPECT_EQ(StreamDetector::false_alarm_rate(0), 1);
+  EXPECT_NEAR(StreamDetector::false_alarm_rate(StreamDetector::kAlarm), 1e-3, 2e-4);
+  for (const double rate : {1e-2, 1e-3, 1e-5})
+    EXPECT_NEAR(StreamDetector::false_alarm_rate(StreamDetector::score_at(rate)), rate, 1e-9);
+  EXPECT_GT(StreamDetector::score_at(0.4), 0);  // What scores nothing is never an alarm.
+}
+
 }  // namespace
 }  // namespace wattd::ml

@@ -62,6 +62,14 @@ def test_one_threshold_finds_what_is_odd_in_every_series(corpus, threshold, tmp_
         wattml("anomaly", "--model", "stream", "--in", path, "--out", out)
     windows = json.loads((DATA / corpus / "windows.json").read_text())
     assert scorer("score_nab").score(str(tmp_path), windows, threshold=threshold)["normalised"] >= 60
+    # What is flagged at a rate of one in a thousand outside the windows is about that.
+    false, usual = 0, 0
+    for out in tmp_path.rglob("*.csv"):
+        inside, rows = windows.get(str(out.relative_to(tmp_path)), []), rows_of(out)
+        for row in rows[min(750, int(.15 * len(rows))):]:
+            usual += 1
+            false += float(row["rate"]) <= .001 and not any(a[:19] <= row["timestamp"][:19] <= b[:19] for a, b in inside)
+    assert .0005 < false / usual < .002
 
 
 @needs_data
