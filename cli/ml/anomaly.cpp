@@ -34,7 +34,7 @@ double interval_s(const SeriesFile& series) {
 }
 
 std::vector<Verdict> stream(const SeriesFile& series, const AnomalyTask& task) {
-  ml::StreamDetector detector;
+  auto detector = task.load.empty() ? ml::StreamDetector() : load_model<ml::StreamDetector>(task.load);
   const double threshold = task.threshold > 0      ? task.threshold
                            : task.false_alarms > 0 ? ml::StreamDetector::score_at(task.false_alarms)
                                                    : ml::StreamDetector::kAlarm;
@@ -47,6 +47,7 @@ std::vector<Verdict> stream(const SeriesFile& series, const AnomalyTask& task) {
                         .expected = judgement.expected,
                         .reason = judgement.score > 0 ? std::string(to_string(judgement.most)) : ""});
   }
+  if (!task.save.empty()) save_model(task.save, detector);
   return verdicts;
 }
 
@@ -123,6 +124,8 @@ std::vector<ml::Column> columns_of(const SeriesFile& series, std::span<const dou
 /// The model of a file, or one that is fitted on these columns, and kept where that was asked for.
 ml::OutlierModel outlier_model(const AnomalyTask& task, std::span<const ml::Column> columns,
                                std::vector<std::string> ignore) {
+  if (!task.load.empty() && !task.save.empty())
+    throw BadInput("--load and --save together are for a stream: a model of rows learns nothing new");
   if (!task.load.empty()) return load_model<ml::OutlierModel>(task.load);
   const auto kind = task.model == "ensemble" ? ml::OutlierEnsemble::kKind : std::string_view(task.model);
   auto model = usable(ml::OutlierModel::fit(columns, {.ignore = std::move(ignore)},

@@ -131,21 +131,19 @@ void add_seasonal(CLI::App& series, AnomalyTask& task, Concerns& concerns) {
     concerns.of(option, task.model, {"s-h-esd"});
 }
 
-/// What models of rows have.
-void add_row_models(CLI::App& command, AnomalyTask& task, Concerns& concerns) {
-  auto* save = command.add_option("--save", task.save, "The model");
-  auto* load = command.add_option("--load", task.load, "A model that was saved: nothing is fitted")->excludes(save);
-  for (auto* option : {save, load, command.add_option("--seed", task.seed, "Of forests and networks (1)")})
-    concerns.of(option, task.model, kRowModels);
-  auto with_rates = kRowModels;
-  with_rates.emplace_back("stream");
-  concerns.of(
-      command
-          .add_option("--false-alarms", task.false_alarms,
-                      "Flag what at most this share of usual values scores as high as (rows: 0.01; stream: what a "
-                      "score of 2.1 stands for, about 0.001)")
-          ->check(CLI::Range(1e-6, 0.49)),
-      task.model, with_rates);
+/// What all but s-h-esd have.
+void add_kept_models(CLI::App& command, AnomalyTask& task, Concerns& concerns) {
+  auto kept = kRowModels;
+  kept.emplace_back("stream");
+  auto* save = command.add_option("--save", task.save, "The model; of stream: what it knows at the end of the file");
+  auto* load = command.add_option("--load", task.load, "A model that was saved: no row is fitted on, a stream goes on");
+  auto* rate = command
+                   .add_option("--false-alarms", task.false_alarms,
+                               "Flag what at most this share of usual values scores as high as (rows: 0.01; stream: "
+                               "what a score of 2.1 stands for, about 0.001)")
+                   ->check(CLI::Range(1e-6, 0.49));
+  for (auto* option : {save, load, rate}) concerns.of(option, task.model, kept);
+  concerns.of(command.add_option("--seed", task.seed, "Of forests and networks (1)"), task.model, kRowModels);
 }
 
 void add_anomaly(CLI::App& app, AnomalyTask& task, AnomalyTask& of_table, Action& chosen, Concerns& concerns) {
@@ -176,7 +174,7 @@ void add_anomaly(CLI::App& app, AnomalyTask& task, AnomalyTask& of_table, Action
   for (const auto& [command, its] : {std::pair{series, &task}, {table, &of_table}}) {
     command->add_option("--in", its->in, "The file")->required();
     command->add_option("--out", its->out, "The scores (standard output)");
-    add_row_models(*command, *its, concerns);
+    add_kept_models(*command, *its, concerns);
   }
   concerns.of(series->add_option("--threshold", task.threshold, "Flag scores of at least this (stream; 2.1)")
                   ->excludes(series->get_option("--false-alarms")),

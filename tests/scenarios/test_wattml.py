@@ -241,6 +241,17 @@ def test_a_model_of_usual_rows_is_kept_and_flags_few_others(tmp_path):
         assert words in wattml("anomaly-table", "--load", tmp_path / file, "--in", tmp_path / "new.csv", status=1).stderr
 
 
+def test_a_stream_goes_on_where_it_was_left(series, tmp_path):
+    lines = series.read_text().splitlines()
+    for name, some in (("first.csv", lines[:900]), ("then.csv", lines[:1] + lines[900:])):
+        (tmp_path / name).write_text("\n".join(some) + "\n")
+    wattml("anomaly", "--in", tmp_path / "first.csv", "--save", tmp_path / "s.wml", "--out", tmp_path / "a.csv")
+    wattml("anomaly", "--in", tmp_path / "then.csv", "--load", tmp_path / "s.wml", "--save", tmp_path / "s.wml", "--out", tmp_path / "b.csv")
+    wattml("anomaly", "--in", series, "--save", tmp_path / "whole.wml", "--out", tmp_path / "c.csv")
+    assert rows_of(tmp_path / "a.csv") + rows_of(tmp_path / "b.csv") == rows_of(tmp_path / "c.csv")
+    assert (tmp_path / "s.wml").read_bytes() == (tmp_path / "whole.wml").read_bytes()
+
+
 @pytest.mark.parametrize("minutes", [60, 15])
 def test_the_hour_that_comes_twice_in_autumn_is_one_and_other_times_that_do_are_refused(minutes, tmp_path):
     berlin, at = zoneinfo.ZoneInfo("Europe/Berlin"), datetime.datetime(2026, 9, 21, tzinfo=datetime.timezone.utc)
