@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <numeric>
 
 #include "ml-lite/anomaly/false_alarms.h"
 #include "ml-lite/anomaly/outlier_model.h"
@@ -69,10 +70,25 @@ TEST(IsolationForestTest, equal_rows_are_no_anomalies_and_no_endless_loop) {
 
 TEST(AutoencoderTest, a_broken_relation_scores_highest_and_is_named) {
   const auto rows = motor(2000);
-  const auto model = Autoencoder::fit(rows, {.code = 2});
-  ASSERT_TRUE(model);
-  EXPECT_EQ(highest(model->score(rows)), rows.rows() - 1);
-  EXPECT_NE(highest(model->explain(rows.row(rows.rows() - 1))), 2u);
+  for (const std::uint32_t code : {1U, 2U}) {
+    const auto model = Autoencoder::fit(rows, {.code = code});
+    ASSERT_TRUE(model);
+    EXPECT_EQ(highest(model->score(rows)), rows.rows() - 1) << code;
+    EXPECT_NE(highest(model->explain(rows.row(rows.rows() - 1))), 2u) << code;
+    const auto shares = model->explain(rows.row(7));
+    EXPECT_NEAR(std::accumulate(shares.begin(), shares.end(), 0.0), model->score(rows.row(7)), 1e-12);
+  }
+}
+
+TEST(AutoencoderTest, odd_rows_among_those_it_learns_from_do_not_become_the_measure) {
+  auto rows = motor(2000);
+  for (int i = 0; i < 60; ++i) {
+    const double wild[] = {5, 40'000, 50};
+    rows.append(wild);
+  }
+  const auto model = Autoencoder::fit(rows);
+  const auto scores = model->score(rows);
+  for (std::size_t row = 0; row < 2000; ++row) EXPECT_LT(scores[row], scores.back() / 3) << row;
 }
 
 TEST(FalseAlarmsTest, a_rate_is_the_share_that_scored_as_high_and_never_less) {
