@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
@@ -61,28 +62,46 @@ std::vector<Origin> origins_of(const ForecastTask& task, const Grid& grid) {
   return origins;
 }
 
-/// The columns of a file, on the grid of the series and as far behind it as the file goes.
-ml::Table regressors_in(const std::string& path, const Grid& grid) {
+struct Regressors {
+  ml::Table rows;  ///< On the grid of the series and as far behind it as the file goes.
+  std::vector<std::string> names;
+};
+
+/// The columns of a file; those that are `wanted`, in that order, where there are any. What the file leaves out of the
+/// series is said on standard error, and counts as usual.
+Regressors regressors_in(const std::string& path, const Grid& grid, std::vector<std::string> wanted) {
   const auto frame = read_frame(path);
-  const auto some = std::ranges::find_if(frame.columns, [](const auto& column) { return !column.is_text(); });
-  if (some == frame.columns.end()) throw BadInput(path + ": there is no column of numbers");
-  const auto times = series_of(frame, some->name).times;
-  std::vector<const ml::Column*> columns;
-  for (const auto& column : frame.columns) {
-    if (!column.is_text()) columns.push_back(&column);
+  if (wanted.empty()) {
+    for (const auto& column : frame.columns) {
+      if (!column.is_text()) wanted.push_back(column.name);
+    }
   }
+  if (wanted.empty()) throw BadInput(path + ": there is no column of numbers");
+  const auto times = series_of(frame, wanted.front()).times;
+  std::vector<const ml::Column*> columns;
+  for (const auto& name : wanted) columns.push_back(&frame.column(name));
   std::map<ml::LocalTime, std::size_t> row_at;
   for (std::size_t row = 0; row < times.size(); ++row) row_at[times[row]] = row;
+  const auto last = row_at.rbegin()->first;
   const auto steps = std::max<std::size_t>(
-      grid.values.size(),
-      times.back() > grid.first ? static_cast<std::size_t>((times.back() - grid.first) / grid.step) + 1 : 0);
-  ml::Table table(steps, columns.size());
+      grid.values.size(), last > grid.first ? std::min(static_cast<std::size_t>((last - grid.first) / grid.step) + 1,
+                                                       2 * grid.values.size() + 100'000)
+                                            : 0);
+  Regressors regressors{ml::Table(steps, columns.size()), std::move(wanted)};
+  std::size_t missing = 0;
   for (std::size_t step = 0; step < steps; ++step) {
     const auto found = row_at.find(grid.first + grid.step * static_cast<std::int64_t>(step));
-    for (std::size_t column = 0; column < columns.size(); ++column)
-      table.at(step, column) = found == row_at.end() ? std::nan("") : columns[column]->numbers[found->second];
+    for (std::size_t column = 0; column < columns.size(); ++column) {
+      const double value = found == row_at.end() ? std::nan("") : columns[column]->numbers[found->second];
+      regressors.rows.at(step, column) = value;
+      if (column == 0 && step < grid.values.size() && !std::isfinite(value)) ++missing;
+    }
   }
-  return table;
+  if (missing == grid.values.size())
+    throw BadInput(fmt::format("{} knows nothing of the times of {}", path, grid.stamp(0)));
+  if (missing != 0)
+    fmt::print(stderr, "{} leaves out {} of {} steps, which count as usual\n", path, missing, grid.values.size());
+  return regressors;
 }
 
 /// Its rows from `from` on, `count` of them or as many as are known.
@@ -104,8 +123,9 @@ class Follower {
                .values = {},
                .holidays = holidays_in(task.holidays),
                .period = grid.period,
-               .regressors = {}} {
-    if (!task.regressors.empty()) input_.regressors = regressors_in(task.regressors, grid);
+               .regressors = {},
+               .regressor_names = {}} {
+    if (!task.regressors.empty() && task.load.empty()) know(regressors_in(task.regressors, grid, {}));
   }
 
   /// Goes on to an origin, the last step that is known, by way of all before it.
@@ -134,6 +154,14 @@ class Follower {
       throw BadInput(fmt::format("{}: {} knows the series up to {}; give a file that holds what follows, from there on",
                                  task_.in, task_.load,
                                  format_iso8601(Timestamp(model.end().time_since_epoch())).substr(0, 19)));
+    if (!model.regressors().empty()) {
+      if (task_.regressors.empty())
+        throw BadInput(
+            fmt::format("{} was fitted with {}: give --regressors", task_.load, fmt::join(model.regressors(), ", ")));
+      know(regressors_in(task_.regressors, grid_, model.regressors()));
+    } else if (!task_.regressors.empty()) {
+      fmt::print(stderr, "{} does without regressors\n", task_.load);
+    }
     known_ = static_cast<std::size_t>(behind);
     model_ = std::move(model);
     follow(grid_.values.size() - 1);
@@ -144,6 +172,9 @@ class Follower {
   std::vector<ml::Part> explain(std::uint32_t step) const { return model_->explain(step, ahead(step)); }
 
  private:
+  void know(Regressors regressors) {
+    input_.regressors = std::move(regressors.rows), input_.regressor_names = std::move(regressors.names);
+  }
   const ml::SeriesInput& up_to(std::size_t origin) {
     input_.values = std::span(grid_.values).first(origin + 1);
     return input_;
@@ -193,7 +224,7 @@ void say_accuracy(const ml::SeriesModel& model) {
              "{{\"model\": \"{}\", \"mase\": {:.4f}, \"naive_mase\": {:.4f}, \"smape\": {:.3f}, \"rmse\": {:.6g}, "
              "\"regressors\": {}}}\n",
              to_string(model.method()), accuracy->mase, accuracy->naive, accuracy->smape, accuracy->rmse,
-             model.uses_regressors());
+             !model.regressors().empty());
 }
 
 constexpr std::string_view kHeader = "origin,timestamp,mean,lo80,hi80,lo95,hi95";

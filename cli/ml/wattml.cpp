@@ -143,7 +143,8 @@ void add_kept_models(CLI::App& command, AnomalyTask& task, Concerns& concerns) {
                                "what a score of 2.1 stands for, about 0.001)")
                    ->check(CLI::Range(1e-6, 0.49));
   for (auto* option : {save, load, rate}) concerns.of(option, task.model, kept);
-  concerns.of(command.add_option("--seed", task.seed, "Of forests and networks (1)"), task.model, kRowModels);
+  concerns.of(command.add_option("--seed", task.seed, "Of forests and networks (1)")->excludes(load), task.model,
+              kRowModels);
 }
 
 void add_anomaly(CLI::App& app, AnomalyTask& task, AnomalyTask& of_table, Action& chosen, Concerns& concerns) {
@@ -204,17 +205,19 @@ void add_forecast(CLI::App& app, ForecastTask& task, Action& chosen, Concerns& c
       ->check(CLI::Range(1, 100'000));
   command->add_flag("--explain", task.explain, "Add what the parts of each forecast are");
   auto* save = command->add_option("--save", task.save, "The model, as it stands at the last origin");
-  command
-      ->add_option("--load", task.load,
-                   "A model that was saved: the file goes on where it ended, and nothing is fitted")
-      ->excludes(save)
-      ->excludes(protocol)
-      ->excludes(origins);
+  auto* load = command
+                   ->add_option("--load", task.load,
+                                "A model that was saved: the file goes on where it ended, and nothing is fitted")
+                   ->excludes(save)
+                   ->excludes(protocol)
+                   ->excludes(origins);
   command->add_option(
       "--regressors", task.regressors,
       "A file of the series' times and further ones, with columns that are known ahead: weather, sun, a plan");
-  concerns.of(command->add_option("--holidays", task.holidays,
-                                  "A file of dates on which the site lives as on a Sunday, past and future"),
+  concerns.of(command
+                  ->add_option("--holidays", task.holidays,
+                               "A file of dates on which the site lives as on a Sunday, past and future")
+                  ->excludes(load),
               task.model, {"auto", "load", "linear", "additive", "lstm"});
 }
 

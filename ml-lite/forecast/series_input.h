@@ -27,6 +27,7 @@ struct SeriesInput {
   Holidays holidays;
   std::size_t period = 0;  ///< Steps of the season; 0: a day's or a week's, by the step.
   Table regressors;        ///< What is known ahead: a row for each value, and none or as many behind them as are known.
+  std::vector<std::string> regressor_names;  ///< One a column; the model remembers them.
 
   LocalTime end() const { return first + step * static_cast<std::int64_t>(values.size() - 1); }
   std::size_t steps_a_day() const;

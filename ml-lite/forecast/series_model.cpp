@@ -51,14 +51,20 @@ Method best_classical(const SeriesInput& input, std::span<const double> values) 
 
 Result<SeriesModel> SeriesModel::fit(Method method, const SeriesInput& input) {
   if (const auto usable = check(input); !usable) return std::unexpected(usable.error());
-  if (method == Method::additive || input.regressors.columns() == 0) return fit_rest(method, input);
+  if (input.regressor_names.size() != input.regressors.columns())
+    return fail(ErrorKind::permanent, "not a name for each regressor");
+  if (method == Method::additive || input.regressors.columns() == 0) {
+    auto model = fit_rest(method, input);
+    if (model) model->regressors_ = input.regressor_names;
+    return model;
+  }
   const auto effect = RegressorEffect::fit(input.values, input.regressors, input.steps_a_day());
   auto rest = input;
   rest.regressors = {};
   std::vector<double> values;
   if (effect) rest.values = values = without(*effect, input);
   auto model = fit_rest(method, rest);
-  if (model) model->effect_ = effect;
+  if (model && effect) model->effect_ = effect, model->regressors_ = input.regressor_names;
   return model;
 }
 
@@ -105,9 +111,9 @@ Result<void> SeriesModel::refresh(const SeriesInput& input) {
   if (const auto usable = check(input); !usable) return usable;
   auto rest = input;
   std::vector<double> values;
+  if (!regressors_.empty() && (input.regressors.rows() < input.values.size() || input.regressor_names != regressors_))
+    return fail(ErrorKind::permanent, "not a row of the regressors it was fitted with for each value");
   if (effect_) {
-    if (input.regressors.rows() < input.values.size() || input.regressors.columns() != effect_->regressors())
-      return fail(ErrorKind::permanent, "not a row of regressors for each value");
     rest.values = values = without(*effect_, input);
   }
   if (auto* forecaster = std::get_if<load::Forecaster>(&model_)) {
@@ -162,13 +168,6 @@ std::vector<Part> SeriesModel::explain(std::uint32_t step, const Table& ahead) c
   return parts;
 }
 
-bool SeriesModel::uses_regressors() const {
-  if (effect_) return true;
-  const auto* classical = std::get_if<Classical>(&model_);
-  const auto* additive = classical != nullptr ? std::get_if<Additive>(classical) : nullptr;
-  return additive != nullptr && additive->regressors() != 0;
-}
-
 void SeriesModel::write(ByteWriter& out) const {
   out.byte(static_cast<std::uint8_t>(method_));
   write_time(out, end_);
@@ -178,6 +177,8 @@ void SeriesModel::write(ByteWriter& out) const {
   if (accuracy_) accuracy_->write(out);
   out.byte(effect_.has_value());
   if (effect_) effect_->write(out);
+  out.varint(regressors_.size());
+  for (const auto& name : regressors_) out.text(name);
   if (const auto* forecaster = std::get_if<load::Forecaster>(&model_)) {
     forecaster->write(out);
   } else {
@@ -197,11 +198,17 @@ SeriesModel SeriesModel::read(ByteReader& in) {
   model.stretch_ = {read_finite(in), read_finite(in)};
   if (in.byte() != 0) model.accuracy_ = ForecastAccuracy::read(in);
   if (in.byte() != 0) model.effect_ = RegressorEffect::read(in);
+  model.regressors_.resize(in.count(1));
+  for (auto& name : model.regressors_) name = in.text();
   if (is_load(model.method_)) {
     model.model_ = load::Forecaster::read(in);
   } else {
     model.model_ = read_any<Classical>(in);
   }
+  const auto* classical = std::get_if<Classical>(&model.model_);
+  const auto* additive = classical != nullptr ? std::get_if<Additive>(classical) : nullptr;
+  const auto expected = model.effect_ ? model.effect_->regressors() : additive != nullptr ? additive->regressors() : 0;
+  if (model.regressors_.size() != expected) throw BadBytes("names do not match the regressors");
   return model;
 }
 

@@ -44,8 +44,8 @@ class SeriesModel {
   /// The last step that it knows of, and how far apart steps are.
   LocalTime end() const { return end_; }
   std::chrono::seconds step() const { return step_; }
-  /// Whether regressors were worth it. Always so of the additive model.
-  bool uses_regressors() const;
+  /// What it has to be told of each step, in this order; nothing where it was fitted without or they were not worth it.
+  const std::vector<std::string>& regressors() const { return regressors_; }
   /// Nothing of series that were too short for it.
   const std::optional<ForecastAccuracy>& accuracy() const { return accuracy_; }
 
@@ -67,6 +67,7 @@ class SeriesModel {
   std::chrono::seconds step_{3600};
   std::variant<Classical, load::Forecaster> model_;
   std::optional<RegressorEffect> effect_;
+  std::vector<std::string> regressors_;
   Stretch stretch_;
   std::optional<ForecastAccuracy> accuracy_;
 };

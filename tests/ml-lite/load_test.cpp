@@ -207,9 +207,10 @@ TEST(SeriesModelTest, regressors_that_are_known_ahead_are_used_and_those_that_sa
   }
   const auto known = std::span(values).first(kKnown);
   for (const auto method : {Method::automatic, Method::linear, Method::holt_winters, Method::additive}) {
-    const auto model = SeriesModel::fit(method, {.first = kMonday, .values = known, .regressors = sun});
+    const auto model =
+        SeriesModel::fit(method, {.first = kMonday, .values = known, .regressors = sun, .regressor_names = {"sun"}});
     ASSERT_TRUE(model) << model.error().message;
-    EXPECT_TRUE(model->uses_regressors());
+    EXPECT_EQ(model->regressors(), std::vector<std::string>{"sun"});
     const auto read = decode<SeriesModel>(encode(*model));
     ASSERT_TRUE(read);
     const auto steps = read->forecast(24, ahead), blind = read->forecast(24);
@@ -221,8 +222,9 @@ TEST(SeriesModelTest, regressors_that_are_known_ahead_are_used_and_those_that_sa
     EXPECT_LT(off, 15) << to_string(method);
     EXPECT_GT(blindly, 2 * off) << to_string(method);
   }
-  const auto model = SeriesModel::fit(Method::linear, {.first = kMonday, .values = known, .regressors = noise});
-  EXPECT_FALSE(model->uses_regressors());
+  const auto model = SeriesModel::fit(
+      Method::linear, {.first = kMonday, .values = known, .regressors = noise, .regressor_names = {"noise"}});
+  EXPECT_TRUE(model->regressors().empty());
 }
 
 TEST(SeriesModelTest, names_are_found_again) {

@@ -322,6 +322,28 @@ def test_weather_that_is_known_ahead_is_used(tmp_path):
     assert all(abs(float(row["mean"]) - (500 - 2 * ((24 * 28 + h) * 37 % 101))) < 15 for h, row in enumerate(rows_of(tmp_path / "f.csv")))
 
 
+def test_a_forecaster_with_regressors_asks_for_them_by_name_when_it_is_loaded(tmp_path):
+    chance, known = random.Random(5), 24 * 70
+    sun = [max(0, math.sin((hour % 24 - 6) / 12 * math.pi)) * chance.random() * 100 for hour in range(known + 96)]
+    load = [300 + 50 * math.sin(hour / 12 * math.pi) - 2 * sun[hour] + chance.gauss(0, 3) for hour in range(known + 96)]
+    stamp = lambda hour: datetime.datetime(2026, 1, 5) + datetime.timedelta(hours=hour)
+    write = lambda name, head, rows: (tmp_path / name).write_text(head + "\n" + "".join(",".join(map(str, row)) + "\n" for row in rows))
+    write("load.csv", "timestamp,value", [(stamp(hour), load[hour]) for hour in range(known)])
+    write("later.csv", "timestamp,value", [(stamp(hour), load[hour]) for hour in range(known - 5, known + 48)])
+    write("sun.csv", "timestamp,sun", [(stamp(hour), sun[hour]) for hour in range(known + 96)])
+    write("more.csv", "timestamp,wind,sun", [(stamp(hour), 3, sun[hour]) for hour in range(known, known + 96)])
+    write("other.csv", "timestamp,wind", [(stamp(hour), 3) for hour in range(known + 96)])
+    say = lambda *call, status=0: wattml("forecast", *call, "--out", tmp_path / "f.csv", status=status).stderr
+    assert '"regressors": true' in say("--model", "linear", "--in", tmp_path / "load.csv", "--regressors", tmp_path / "sun.csv", "--horizon", 24, "--save", tmp_path / "m.wml")
+    later = ("--load", tmp_path / "m.wml", "--in", tmp_path / "later.csv", "--horizon", 24)
+    assert "was fitted with sun: give --regressors" in say(*later, status=1)
+    assert "there is no column sun" in say(*later, "--regressors", tmp_path / "other.csv", status=1)
+    assert "leaves out 5 of 53 steps" in say(*later, "--regressors", tmp_path / "more.csv", "--explain")
+    rows = rows_of(tmp_path / "f.csv")
+    assert sum(abs(float(row["mean"]) - load[known + 48 + hour]) for hour, row in enumerate(rows)) / 24 < 12
+    assert all(float(row["reason"].rsplit(" ", 1)[1]) for row in rows)
+
+
 def test_the_shipped_baseline_is_what_its_histories_make_and_knows_others(tmp_path):
     models = pathlib.Path(__file__).resolve().parents[2] / "etc" / "models"
     for seed in (1, 2):
