@@ -144,6 +144,10 @@ std::vector<Verdict> judge_rows(std::span<const ml::Column> columns, const Anoma
   const auto model = outlier_model(task, columns, std::move(ignore));
   const auto rows = usable(model.recipe().rows(columns), task.in);
   const double most = task.false_alarms > 0 ? task.false_alarms : kFalseAlarms;
+  if (model.false_alarms().least() > most)
+    fmt::print(stderr,
+               "the model was fitted on too few rows to flag any at --false-alarms {}: it can tell {:.2g} and more\n",
+               most, model.false_alarms().least());
   std::vector<Verdict> verdicts;
   for (const auto& [score, rate] : usable(model.judge(columns), task.in)) {
     auto& verdict = verdicts.emplace_back(score, rate, rate <= most);

@@ -147,10 +147,11 @@ class Follower {
       throw BadInput(fmt::format("{}: a value each {} s, and {} has a model of one each {} s", task_.in,
                                  grid_.step.count(), task_.load, model.step().count()));
     const auto since = model.end() - grid_.first;
-    const auto behind = since / grid_.step;
+    // To the nearest step: months are not all of one length.
+    const auto behind = std::llround(static_cast<double>(since.count()) / static_cast<double>(grid_.step.count()));
     if (grid_.period == 0 && since % grid_.step != std::chrono::seconds(0))
       throw BadInput(fmt::format("{}: its steps lie between those of {}", task_.in, task_.load));
-    if (behind >= static_cast<std::int64_t>(grid_.values.size()) || behind < -1)
+    if (behind >= static_cast<long long>(grid_.values.size()) || behind < -1)
       throw BadInput(fmt::format("{}: {} knows the series up to {}; give a file that holds what follows, from there on",
                                  task_.in, task_.load,
                                  format_iso8601(Timestamp(model.end().time_since_epoch())).substr(0, 19)));

@@ -26,7 +26,7 @@ FalseAlarms::FalseAlarms(std::vector<double> scores) : all_(static_cast<double>(
 }
 
 double FalseAlarms::rate(double score) const {
-  if (scores_.empty() || score > scores_.front()) return 1 / (1 + all_);
+  if (scores_.empty() || score > scores_.front()) return least();
   // What lies between two of those that were kept has the rate of the lower one.
   const auto found = std::ranges::lower_bound(scores_, score, std::greater{});
   return found == scores_.end() ? 1 : rates_[static_cast<std::size_t>(found - scores_.begin())];

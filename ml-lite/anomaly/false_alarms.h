@@ -16,6 +16,8 @@ class FalseAlarms {
   explicit FalseAlarms(std::vector<double> scores);
   /// 0 to 1, and never less than one in as many rows as were looked at, and one more.
   double rate(double score) const;
+  /// The lowest rate that it can tell.
+  double least() const { return 1 / (1 + all_); }
 
   void write(ByteWriter& out) const;
   static FalseAlarms read(ByteReader& in);

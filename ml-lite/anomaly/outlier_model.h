@@ -40,6 +40,7 @@ class OutlierModel {
   Result<std::vector<Judgement>> judge(std::span<const Column> columns) const;
   /// Each column's part of a row's score. Shape: a row of the recipe's; a share for each of its names.
   std::vector<double> explain(std::span<const double> row) const;
+  const FalseAlarms& false_alarms() const { return false_alarms_; }
   const Recipe& recipe() const { return recipe_; }
   /// `isolation-forest`, `outlier-ensemble` or `autoencoder`.
   std::string_view kind() const;

@@ -219,7 +219,8 @@ def test_equal_rows_are_no_anomalies_and_huge_ones_no_end(tmp_path):
     (tmp_path / "same.csv").write_text("a,b\n" + "1,2\n" * 50 + "1,3\n")
     (tmp_path / "huge.csv").write_text("a,b\n" + "".join(f"{'-' if i % 2 else ''}1e308,{i}\n" for i in range(50)))
     for model in ("ensemble", "isolation-forest", "autoencoder"):
-        wattml("anomaly-table", "--model", model, "--in", tmp_path / "same.csv", "--out", tmp_path / "s.csv")
+        said = wattml("anomaly-table", "--model", model, "--in", tmp_path / "same.csv", "--out", tmp_path / "s.csv").stderr
+        assert "too few rows to flag any at --false-alarms 0.01: it can tell 0.019 and more" in said
         assert sum(int(row["anomaly"]) for row in rows_of(tmp_path / "s.csv")) <= 1, model
         wattml("anomaly-table", "--model", model, "--in", tmp_path / "huge.csv", "--out", tmp_path / "h.csv")
         assert all(math.isfinite(float(row["score"])) for row in rows_of(tmp_path / "h.csv")), model
@@ -305,6 +306,11 @@ def test_months_holes_and_old_line_ends_are_series_too(series, tmp_path):
     rows = rows_of(tmp_path / "m.csv")
     assert [row["timestamp"] for row in rows][:1] + [rows[-1]["timestamp"]] == ["2025-01-01", "2026-02-01"]
     assert float(rows[6]["mean"]) > float(rows[4]["mean"]) + 10
+    (tmp_path / "later.csv").write_text("ds,y\n" + "\n".join(f"2025-{month:02}-01,{100 + 20 * (month in (7, 8))}" for month in range(1, 6)) + "\n")
+    wattml("forecast", "--in", tmp_path / "months.csv", "--horizon", 1, "--save", tmp_path / "months.wml", "--out", tmp_path / "m.csv")
+    wattml("forecast", "--load", tmp_path / "months.wml", "--in", tmp_path / "later.csv", "--horizon", 4, "--out", tmp_path / "m.csv")
+    then = rows_of(tmp_path / "m.csv")
+    assert [row["timestamp"] for row in then] == [f"2025-{month:02}-01" for month in range(6, 10)] and float(then[1]["mean"]) > float(then[0]["mean"]) + 10
     lines = series.read_text().splitlines()
     (tmp_path / "holes.csv").write_text("\n".join(line for i, line in enumerate(lines) if not 400 <= i < 461 and i != 900) + "\n")
     flags = {}
