@@ -196,6 +196,7 @@ SeriesModel SeriesModel::read(ByteReader& in) {
   if (step == 0 || step > 366ULL * 86400) throw BadBytes("an impossible step");
   model.step_ = std::chrono::seconds(step);
   model.stretch_ = {read_finite(in), read_finite(in)};
+  if (model.stretch_.eighty < 0 || model.stretch_.ninety_five < 0) throw BadBytes("an impossible band");
   if (in.byte() != 0) model.accuracy_ = ForecastAccuracy::read(in);
   if (in.byte() != 0) model.effect_ = RegressorEffect::read(in);
   model.regressors_.resize(in.count(1));

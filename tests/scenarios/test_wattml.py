@@ -224,6 +224,8 @@ def test_equal_rows_are_no_anomalies_and_huge_ones_no_end(tmp_path):
         assert sum(int(row["anomaly"]) for row in rows_of(tmp_path / "s.csv")) <= 1, model
         wattml("anomaly-table", "--model", model, "--in", tmp_path / "huge.csv", "--out", tmp_path / "h.csv")
         assert all(math.isfinite(float(row["score"])) for row in rows_of(tmp_path / "h.csv")), model
+        assert "cannot be kept" in wattml("anomaly-table", "--model", model, "--in", tmp_path / "huge.csv", "--save", tmp_path / "h.wml", "--out", tmp_path / "h.csv", status=1).stderr
+        assert not (tmp_path / "h.wml").exists()
 
 
 def test_a_model_of_usual_rows_is_kept_and_flags_few_others(tmp_path):
