@@ -9,6 +9,7 @@
 #include "ml-lite/measures.h"
 #include "ml-lite/model_file.h"
 #include "ml-lite/random.h"
+#include "ml-lite/seasonal_trend.h"
 #include "ml-lite/training_rows.h"
 #include "tests/ml-lite/series.h"
 
@@ -158,6 +159,36 @@ TEST(SeasonalEsdTest, finds_what_was_put_in_and_nothing_else) {
   const auto above = seasonal_esd(values, {.period = 168, .direction = Direction::above});
   ASSERT_EQ(above->size(), 1u);
   EXPECT_EQ((*above)[0].index, 200u);
+}
+
+TEST(SeasonalEsdTest, what_goes_is_each_time_the_farthest_in_median_deviations_of_what_is_left) {
+  Random random(9);
+  for (const std::size_t count : {500U, 501U}) {
+    std::vector<double> values;
+    for (std::size_t i = 0; i < count; ++i)
+      values.push_back(10 * std::sin(static_cast<double>(i) / 24 * 2 * 3.14159265) + std::pow(random.normal(), 3));
+    const auto found = seasonal_esd(values, {.period = 24, .most = 0.3, .alpha = 0.9});
+    ASSERT_TRUE(found);
+    ASSERT_GT(found->size(), 20u);
+    const auto parts = take_apart(values, {.period = 24});
+    std::vector<std::pair<double, std::size_t>> left;
+    for (std::size_t i = 0; i < count; ++i) left.emplace_back(values[i] - parts->season[i] - median(values), i);
+    double before = 0, ratio = 0;
+    for (const auto& outlier : *found) {
+      std::vector<double> rest;
+      for (const auto& each : left) rest.push_back(each.first);
+      const double centre = median(rest), spread = robust_deviation(rest);
+      const auto farthest =
+          std::ranges::max_element(left, {}, [&](const auto& each) { return std::abs(each.first - centre); });
+      EXPECT_EQ(outlier.index, farthest->second);
+      // The strength is that distance over what the test asks for, which changes slowly from one to the next.
+      const double now = std::abs(farthest->first - centre) / spread / outlier.strength;
+      if (before > 0) ratio = std::max(ratio, std::abs(now / before - 1));
+      before = now;
+      left.erase(farthest);
+    }
+    EXPECT_LT(ratio, 0.01);
+  }
 }
 
 TEST(SeasonalEsdTest, a_series_without_noise_has_no_anomaly_and_no_division_by_zero) {
