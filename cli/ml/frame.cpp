@@ -7,6 +7,7 @@
 #include <charconv>
 #include <cmath>
 #include <cstdio>
+#include <filesystem>
 #include <limits>
 
 #include "telemetry/csv.h"
@@ -181,14 +182,20 @@ SeriesFile series_of(const Frame& frame, const std::string& wanted) {
 
 void OutputFile::close() {
   if (path_ == "-") return void(std::fwrite(text_.data(), 1, text_.size(), stdout));
-  const std::string partial = path_ + ".partial";
-  std::FILE* const file = std::fopen(partial.c_str(), "wb");
+  // A device or a pipe is written to and never replaced; and a link stays one.
+  std::error_code unknown;
+  std::filesystem::path target = path_;
+  for (int links = 0; links < 8 && std::filesystem::is_symlink(target, unknown); ++links)
+    target = target.parent_path() / std::filesystem::read_symlink(target, unknown);
+  const bool replaced = !std::filesystem::exists(target, unknown) || std::filesystem::is_regular_file(target, unknown);
+  const std::string written_to = replaced ? target.string() + ".partial" : target.string();
+  std::FILE* const file = std::fopen(written_to.c_str(), "wb");
   if (file == nullptr) throw BadInput(fmt::format("{} cannot be written: is its directory there?", path_));
   const bool written = std::fwrite(text_.data(), 1, text_.size(), file) == text_.size();
-  if (std::fclose(file) != 0 || !written || std::rename(partial.c_str(), path_.c_str()) != 0) {
-    std::remove(partial.c_str());
-    throw BadInput(fmt::format("{} cannot be written: is the disk full?", path_));
-  }
+  const bool closed = std::fclose(file) == 0;
+  if (closed && written && (!replaced || std::rename(written_to.c_str(), target.c_str()) == 0)) return;
+  if (replaced) std::remove(written_to.c_str());
+  throw BadInput(fmt::format("{} cannot be written: is the disk full?", path_));
 }
 
 }  // namespace wattd::cli

@@ -51,7 +51,7 @@ struct SeriesFile {
 /// Errors: throws BadInput.
 SeriesFile series_of(const Frame& frame, const std::string& wanted);
 
-/// A file that is there as a whole or not at all; `-` is standard output.
+/// A file that is there as a whole or not at all; `-` is standard output. Devices and pipes are written to as they are.
 class OutputFile {
  public:
   explicit OutputFile(std::string path) : path_(std::move(path)) {}

@@ -244,6 +244,20 @@ def test_a_model_of_usual_rows_is_kept_and_flags_few_others(tmp_path):
         assert words in wattml("anomaly-table", "--load", tmp_path / file, "--in", tmp_path / "new.csv", status=1).stderr
 
 
+def test_devices_pipes_and_links_stay_what_they_are(series, tmp_path):
+    device, pipe, link = tmp_path / "null", tmp_path / "pipe", tmp_path / "link.csv"
+    os.mkfifo(pipe)
+    link.symlink_to(tmp_path / "real.csv")
+    with subprocess.Popen(["cat", pipe], stdout=subprocess.PIPE, text=True) as reader:
+        wattml("anomaly", "--in", series, "--out", pipe)
+        piped = reader.communicate(timeout=20)[0]
+    wattml("anomaly", "--in", series, "--out", link)
+    assert pipe.is_fifo() and link.is_symlink() and piped == (tmp_path / "real.csv").read_text()
+    device.symlink_to("/dev/null")
+    wattml("anomaly", "--in", series, "--out", device)
+    assert pathlib.Path("/dev/null").is_char_device() and device.is_symlink()
+
+
 def test_a_stream_goes_on_where_it_was_left(series, tmp_path):
     lines = series.read_text().splitlines()
     for name, some in (("first.csv", lines[:900]), ("then.csv", lines[:1] + lines[900:])):
