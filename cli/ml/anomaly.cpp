@@ -13,6 +13,7 @@
 #include "ml-lite/forecast/series_input.h"
 #include "ml-lite/measures.h"
 #include "ml-lite/stream/detector.h"
+#include "telemetry/time.h"
 
 namespace wattd::cli {
 namespace {
@@ -35,6 +36,16 @@ double interval_s(const SeriesFile& series) {
 
 std::vector<Verdict> stream(const SeriesFile& series, const AnomalyTask& task) {
   auto detector = task.load.empty() ? ml::StreamDetector() : load_model<ml::StreamDetector>(task.load);
+  if (!task.load.empty() && detector.rows() != 0) {
+    if (series.times.front() <= detector.end())
+      throw BadInput(fmt::format("{}: {} has seen the series up to {}; give a file that goes on behind it", task.in,
+                                 task.load,
+                                 format_iso8601(Timestamp(detector.end().time_since_epoch())).substr(0, 19)));
+    const double ratio = interval_s(series) / detector.interval_s();
+    if (series.times.size() > 2 && (ratio > 1.5 || ratio < 0.67))
+      throw BadInput(fmt::format("{}: a value each {} s, and {} knows a series of one each {:.0f} s", task.in,
+                                 interval_s(series), task.load, detector.interval_s()));
+  }
   const double threshold = task.threshold > 0      ? task.threshold
                            : task.false_alarms > 0 ? ml::StreamDetector::score_at(task.false_alarms)
                                                    : ml::StreamDetector::kAlarm;
@@ -126,8 +137,13 @@ ml::OutlierModel outlier_model(const AnomalyTask& task, std::span<const ml::Colu
                                std::vector<std::string> ignore) {
   if (!task.load.empty() && !task.save.empty())
     throw BadInput("--load and --save together are for a stream: a model of rows learns nothing new");
-  if (!task.load.empty()) return load_model<ml::OutlierModel>(task.load);
   const auto kind = task.model == "ensemble" ? ml::OutlierEnsemble::kKind : std::string_view(task.model);
+  if (!task.load.empty()) {
+    auto model = load_model<ml::OutlierModel>(task.load);
+    if (!task.any_model && model.kind() != kind)
+      throw BadInput(fmt::format("{} holds a model of kind {}, --model says {}", task.load, model.kind(), task.model));
+    return model;
+  }
   auto model = usable(ml::OutlierModel::fit(columns, {.ignore = std::move(ignore)},
                                             {.model = kind, .tails = task.tails, .seed = task.seed}),
                       task.in);
@@ -219,8 +235,10 @@ int find_anomalies(const AnomalyTask& task) {
 int find_anomalies_in_table(const AnomalyTask& task) {
   const auto frame = read_frame(task.in);
   auto ignore = task.ignore;
-  const auto* label = frame.find(task.label);
-  if (label != nullptr) ignore.push_back(task.label);
+  const auto* label = frame.find(task.label.empty() ? "label" : task.label);
+  if (label != nullptr) ignore.push_back(label->name);
+  if (label == nullptr && !task.label.empty())
+    throw BadInput(fmt::format("{}: there is no column {}", task.in, task.label));
   const auto verdicts = judge_rows(frame.columns, task, std::move(ignore));
   OutputFile out(task.out);
   out.write(
@@ -229,8 +247,9 @@ int find_anomalies_in_table(const AnomalyTask& task) {
     const auto first = label == nullptr   ? fmt::format("{}", i + 1)
                        : label->is_text() ? label->texts[i]
                                           : fmt::format("{}", label->numbers[i]);
-    out.write(
-        fmt::format("{},{:.8g},{:.4g},{}", first, verdicts[i].score, verdicts[i].rate, verdicts[i].anomaly ? 1 : 0));
+    out.write(fmt::format("{},{:.8g},{},{}", first, verdicts[i].score,
+                          std::isfinite(verdicts[i].rate) ? fmt::format("{:.4g}", verdicts[i].rate) : "",
+                          verdicts[i].anomaly ? 1 : 0));
     out.write(task.explain ? fmt::format(",\"{}\"\n", verdicts[i].reason) : "\n");
   }
   out.close();

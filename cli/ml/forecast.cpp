@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <map>
 
 #include "cli/ml/frame.h"
 #include "cli/ml/grid.h"
@@ -67,40 +66,69 @@ struct Regressors {
   std::vector<std::string> names;
 };
 
+/// The longest hole in a column that is bridged: a weather service tells hours, and a meter quarters.
+constexpr std::chrono::hours kBridged{6};
+
+/// What lies between two known rows no farther apart than kBridged is on a line between them.
+void bridge(ml::Table& rows, std::chrono::seconds step) {
+  const auto most = static_cast<std::size_t>(kBridged / step);
+  for (std::size_t column = 0; column < rows.columns(); ++column) {
+    std::optional<std::size_t> before;
+    for (std::size_t row = 0; row < rows.rows(); ++row) {
+      if (!std::isfinite(rows.at(row, column))) continue;
+      if (before && row - *before > 1 && row - *before <= most) {
+        const double from = rows.at(*before, column), to = rows.at(row, column);
+        for (auto hole = *before + 1; hole < row; ++hole)
+          rows.at(hole, column) =
+              from + (to - from) * static_cast<double>(hole - *before) / static_cast<double>(row - *before);
+      }
+      before = row;
+    }
+  }
+}
+
 /// The columns of a file; those that are `wanted`, in that order, where there are any. What the file leaves out of the
-/// series is said on standard error, and counts as usual.
-Regressors regressors_in(const std::string& path, const Grid& grid, std::vector<std::string> wanted) {
+/// series, or of the steps that are looked ahead, is said on standard error.
+Regressors regressors_in(const std::string& path, const Grid& grid, std::size_t ahead,
+                         std::vector<std::string> wanted) {
   const auto frame = read_frame(path);
   if (wanted.empty()) {
     for (const auto& column : frame.columns) {
-      if (!column.is_text()) wanted.push_back(column.name);
+      if (!column.is_text()) {
+        wanted.push_back(column.name);
+      } else if (column.name != "timestamp" && column.name != "date" && column.name != "ds") {
+        fmt::print(stderr, "{}: column {} holds texts and is left out\n", path, column.name);
+      }
     }
   }
   if (wanted.empty()) throw BadInput(path + ": there is no column of numbers");
   const auto times = series_of(frame, wanted.front()).times;
-  std::vector<const ml::Column*> columns;
-  for (const auto& name : wanted) columns.push_back(&frame.column(name));
-  std::map<ml::LocalTime, std::size_t> row_at;
-  for (std::size_t row = 0; row < times.size(); ++row) row_at[times[row]] = row;
-  const auto last = row_at.rbegin()->first;
-  const auto steps = std::max<std::size_t>(
-      grid.values.size(), last > grid.first ? std::min(static_cast<std::size_t>((last - grid.first) / grid.step) + 1,
-                                                       2 * grid.values.size() + 100'000)
-                                            : 0);
-  Regressors regressors{ml::Table(steps, columns.size()), std::move(wanted)};
-  std::size_t missing = 0;
-  for (std::size_t step = 0; step < steps; ++step) {
-    const auto found = row_at.find(grid.first + grid.step * static_cast<std::int64_t>(step));
-    for (std::size_t column = 0; column < columns.size(); ++column) {
-      const double value = found == row_at.end() ? std::nan("") : columns[column]->numbers[found->second];
-      regressors.rows.at(step, column) = value;
-      if (column == 0 && step < grid.values.size() && !std::isfinite(value)) ++missing;
+  const auto steps = grid.values.size() + ahead;
+  Regressors regressors{ml::Table(steps, wanted.size()), std::move(wanted)};
+  for (std::size_t column = 0; column < regressors.names.size(); ++column) {
+    const auto& numbers = frame.column(regressors.names[column]).numbers;
+    for (std::size_t step = 0; step < steps; ++step) regressors.rows.at(step, column) = std::nan("");
+    for (std::size_t row = 0; row < times.size(); ++row) {
+      const auto place = grid.place_of(times[row]);
+      if (place && *place >= 0 && static_cast<std::size_t>(*place) < steps)
+        regressors.rows.at(static_cast<std::size_t>(*place), column) = numbers[row];
     }
   }
-  if (missing == grid.values.size())
-    throw BadInput(fmt::format("{} knows nothing of the times of {}", path, grid.stamp(0)));
-  if (missing != 0)
-    fmt::print(stderr, "{} leaves out {} of {} steps, which count as usual\n", path, missing, grid.values.size());
+  bridge(regressors.rows, grid.step);
+  const auto missing = [&](std::size_t from, std::size_t to) {
+    std::size_t count = 0;
+    for (auto step = from; step < to; ++step)
+      count += !std::ranges::all_of(regressors.rows.row(step), [](double value) { return std::isfinite(value); });
+    return count;
+  };
+  const auto known = grid.values.size();
+  if (const auto count = missing(0, known); count == known) {
+    throw BadInput(fmt::format("{} knows nothing of the times of the series, from {} on", path, grid.stamp(0)));
+  } else if (count != 0) {
+    fmt::print(stderr, "{} leaves out {} of {} steps; nothing is learnt of those\n", path, count, known);
+  }
+  if (const auto count = missing(known, steps); count != 0)
+    fmt::print(stderr, "{} leaves out {} of the {} steps ahead; they are taken for usual\n", path, count, ahead);
   return regressors;
 }
 
@@ -125,7 +153,7 @@ class Follower {
                .period = grid.period,
                .regressors = {},
                .regressor_names = {}} {
-    if (!task.regressors.empty() && task.load.empty()) know(regressors_in(task.regressors, grid, {}));
+    if (!task.regressors.empty() && task.load.empty()) know(regressors_in(task.regressors, grid, steps_ahead(), {}));
   }
 
   /// Goes on to an origin, the last step that is known, by way of all before it.
@@ -159,7 +187,7 @@ class Follower {
       if (task_.regressors.empty())
         throw BadInput(
             fmt::format("{} was fitted with {}: give --regressors", task_.load, fmt::join(model.regressors(), ", ")));
-      know(regressors_in(task_.regressors, grid_, model.regressors()));
+      know(regressors_in(task_.regressors, grid_, steps_ahead(), model.regressors()));
     } else if (!task_.regressors.empty()) {
       fmt::print(stderr, "{} does without regressors\n", task_.load);
     }
@@ -176,6 +204,8 @@ class Follower {
   void know(Regressors regressors) {
     input_.regressors = std::move(regressors.rows), input_.regressor_names = std::move(regressors.names);
   }
+  /// Behind the end of the file.
+  std::size_t steps_ahead() const { return task_.protocol.empty() && task_.origins.empty() ? task_.horizon : 0; }
   const ml::SeriesInput& up_to(std::size_t origin) {
     input_.values = std::span(grid_.values).first(origin + 1);
     return input_;
@@ -222,9 +252,10 @@ void say_accuracy(const ml::SeriesModel& model) {
   const auto& accuracy = model.accuracy();
   if (!accuracy) return;
   fmt::print(stderr,
-             "{{\"model\": \"{}\", \"mase\": {:.4f}, \"naive_mase\": {:.4f}, \"smape\": {:.3f}, \"rmse\": {:.6g}, "
+             "{{\"model\": \"{}\", \"mase\": {:.4f}, \"naive_mase\": {:.4f}, \"smape\": {}, \"rmse\": {:.6g}, "
              "\"regressors\": {}}}\n",
-             to_string(model.method()), accuracy->mase, accuracy->naive, accuracy->smape, accuracy->rmse,
+             to_string(model.method()), accuracy->mase, accuracy->naive,
+             std::isfinite(accuracy->smape) ? fmt::format("{:.3f}", accuracy->smape) : "null", accuracy->rmse,
              !model.regressors().empty());
 }
 
@@ -246,6 +277,12 @@ int make_forecasts(const ForecastTask& task) {
   for (const auto& origin : origins_of(task, grid)) {
     if (task.load.empty()) follower.go_to(origin.at);
     const auto steps = follower.forecast(origin.whole ? horizon : 1);
+    for (const auto& step : steps) {
+      if (!std::isfinite(step.median) || !std::isfinite(step.low95) || !std::isfinite(step.high95))
+        throw BadInput(fmt::format(
+            "{}: what is forecast from {} on is no number: values are too large, or a model file was made up", task.in,
+            grid.stamp(origin.at)));
+    }
     if (origin.whole && steps.size() < horizon)
       throw BadInput(fmt::format("the {} model ends after {} steps, --horizon is {}",
                                  to_string(follower.model().method()), steps.size(), horizon));

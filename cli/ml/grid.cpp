@@ -19,12 +19,16 @@ std::int64_t month_of(ml::LocalTime at) {
   return static_cast<int>(date.year()) * 12 + static_cast<int>(static_cast<unsigned>(date.month())) - 1;
 }
 
-/// Whether all rows stand at the same time of the same day of months.
+/// Whether all rows stand at the same day of months, or at their last one.
 bool is_monthly(const SeriesFile& series, double gap) {
   if (gap < 28 * 86400.0 || gap > 31 * 86400.0) return false;
   const std::chrono::year_month_day first(std::chrono::floor<days>(series.times.front()));
+  const auto is_last = [](const std::chrono::year_month_day& date) {
+    return date.day() == (date.year() / date.month() / std::chrono::last).day();
+  };
   return std::ranges::all_of(series.times, [&](ml::LocalTime at) {
-    return std::chrono::year_month_day(std::chrono::floor<days>(at)).day() == first.day();
+    const std::chrono::year_month_day date(std::chrono::floor<days>(at));
+    return date.day() == first.day() || (is_last(date) && is_last(first));
   });
 }
 
@@ -40,13 +44,22 @@ bool is_set_back(ml::LocalTime at) {
 
 }  // namespace
 
+std::optional<std::int64_t> Grid::place_of(ml::LocalTime at) const {
+  if (period != 0) return month_of(at) - month_of(first);
+  if ((at - first) % step != seconds(0)) return std::nullopt;
+  return (at - first) / step;
+}
+
 std::string Grid::stamp(std::size_t index) const {
   if (index < stamps.size() && !stamps[index].empty()) return stamps[index];
   auto at = first + step * static_cast<std::int64_t>(index);
   if (period != 0) {
     const std::chrono::year_month_day date(std::chrono::floor<days>(first));
-    at = ml::LocalTime(std::chrono::local_days(date + std::chrono::months(index))) +
-         (first - std::chrono::floor<days>(first));
+    const auto month = std::chrono::year_month(date.year(), date.month()) + std::chrono::months(index);
+    const auto last = std::chrono::year_month_day(month / std::chrono::last);
+    const bool ends = date.day() == (date.year() / date.month() / std::chrono::last).day();
+    const auto day = ends || date.day() > last.day() ? last : std::chrono::year_month_day(month / date.day());
+    at = ml::LocalTime(std::chrono::local_days(day)) + (first - std::chrono::floor<days>(first));
   }
   // 2026-02-07T11:26:00Z, cut down and joined as the file's own stamps are.
   auto text = format_iso8601(Timestamp(at.time_since_epoch()));
@@ -91,12 +104,11 @@ Grid grid_of(const SeriesFile& series) {
 std::vector<std::size_t> places_in(const Grid& grid, const SeriesFile& series) {
   std::vector<std::size_t> places;
   for (std::size_t i = 0; i < series.times.size(); ++i) {
-    const auto since = series.times[i] - grid.first;
-    if (grid.period == 0 && since % grid.step != seconds(0))
+    const auto place = grid.place_of(series.times[i]);
+    if (!place)
       throw BadInput(fmt::format("{}:{}: {} lies between the steps of {} s", series.path, i + 2, series.stamps[i],
                                  grid.step.count()));
-    places.push_back(static_cast<std::size_t>(grid.period != 0 ? month_of(series.times[i]) - month_of(grid.first)
-                                                               : since / grid.step));
+    places.push_back(static_cast<std::size_t>(*place));
   }
   return places;
 }

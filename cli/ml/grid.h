@@ -1,4 +1,5 @@
 #pragma once
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,8 @@ struct Grid {
   std::vector<double> values;
   std::vector<std::string> stamps;  ///< As the file has them; empty where it has none.
 
+  /// Where a time lies, counted from the first step on, also before it; nothing between the steps.
+  std::optional<std::int64_t> place_of(ml::LocalTime at) const;
   /// The time of a step as the file would write it, also of steps behind the last.
   std::string stamp(std::size_t index) const;
 };

@@ -223,6 +223,17 @@ int fit_maintenance(const MaintenanceTask& task) {
   return 0;
 }
 
+namespace {
+
+/// Errors: throws BadInput for a model of something else than failures.
+void check_probabilities(const MaintenanceModel& model, const ml::Table& rows, const std::string& path) {
+  const auto said = model.probabilities(rows);
+  if (said.empty() || !std::ranges::all_of(said, [](double each) { return each >= 0 && each <= 1; }))
+    throw BadInput(fmt::format("{} holds a model of kind {} that says no probability", path, model.kind()));
+}
+
+}  // namespace
+
 int predict_maintenance(const MaintenanceTask& task) {
   const auto model = load_model<MaintenanceModel>(task.file);
   if (!task.model.empty() && task.model != model.kind() &&
@@ -237,6 +248,7 @@ int predict_maintenance(const MaintenanceTask& task) {
   } else {
     rows = usable(model.recipe.rows(frame.columns), frame.path);
   }
+  if (task.hours) check_probabilities(model, rows, task.file);
   auto judged = judge(model, rows, histories, task.survival_at, frame.path);
   auto truth = truth_of(model, frame, task.lives, true);
   auto why = task.explain ? reasons(model, rows, histories, frame.path) : std::vector<std::string>{};
@@ -247,10 +259,9 @@ int predict_maintenance(const MaintenanceTask& task) {
 
 int calibrate_maintenance(const MaintenanceTask& task) {
   auto model = load_model<MaintenanceModel>(task.file);
-  if (std::holds_alternative<ml::Cox>(model.model) || std::holds_alternative<ml::RemainingLife>(model.model))
-    throw BadInput(fmt::format("{} holds a model of kind {}, which says no probability", task.file, model.kind()));
   const auto frame = read_frame(task.in);
   const auto rows = usable(model.recipe.rows(frame.columns), frame.path);
+  check_probabilities(model, rows, task.file);
   const auto& failed = frame.column(task.target.empty() ? model.target : task.target).numbers;
   const auto say = [&](std::string_view when) {
     const auto probability = model.probabilities(rows);

@@ -15,10 +15,16 @@ std::vector<std::string> times_in(const std::string& path) try {
   TextLines lines(path);
   std::vector<std::string> times;
   std::string line;
-  while (lines.next(line)) {
+  for (int number = 1; lines.next(line); ++number) {
     const auto cell = line.empty() ? std::string{} : std::string(split_csv(line).front());
-    if (!cell.empty() && std::isdigit(static_cast<unsigned char>(cell.front()))) times.push_back(cell);
+    if (cell.empty()) continue;
+    if (std::isdigit(static_cast<unsigned char>(cell.front()))) {
+      times.push_back(cell);
+    } else if (number > 1) {  // The first line may be a header.
+      throw BadInput(fmt::format("{}:{}: {:?} is no time, expected 2026-12-25", path, number, cell));
+    }
   }
+  if (times.empty()) throw BadInput(path + " holds no time");
   return times;
 } catch (const std::runtime_error& problem) {
   throw BadInput(problem.what());

@@ -178,14 +178,18 @@ void add_anomaly(CLI::App& app, AnomalyTask& task, AnomalyTask& of_table, Action
     add_kept_models(*command, *its, concerns);
   }
   concerns.of(series->add_option("--threshold", task.threshold, "Flag scores of at least this (stream; 2.1)")
+                  ->check(CLI::PositiveNumber)
                   ->excludes(series->get_option("--false-alarms")),
               task.model, {"stream"});
+  of_table.any_model = true;
+  for (const char* fitting : {"--model", "--ignore", "--tails"})
+    table->get_option("--load")->excludes(table->get_option(fitting));
 }
 
 void add_forecast(CLI::App& app, ForecastTask& task, Action& chosen, Concerns& concerns) {
   auto* command = add(app, "forecast", "Forecasts a series, with 80 and 95 % bands", chosen,
                       [&task] { return make_forecasts(task); });
-  command->add_option("--model", task.model, "One of " + ml::method_names() + " (auto)");
+  auto* model = command->add_option("--model", task.model, "One of " + ml::method_names() + " (auto)");
   command->add_option("--in", task.in, "The series")->required();
   command->add_option("--out", task.out, "The forecasts (standard output)");
   command->add_option("--value", task.value, "The column (value, y or the only one)");
@@ -208,6 +212,7 @@ void add_forecast(CLI::App& app, ForecastTask& task, Action& chosen, Concerns& c
   auto* load = command
                    ->add_option("--load", task.load,
                                 "A model that was saved: the file goes on where it ended, and nothing is fitted")
+                   ->excludes(model)
                    ->excludes(save)
                    ->excludes(protocol)
                    ->excludes(origins);

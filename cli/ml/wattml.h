@@ -14,7 +14,8 @@ struct AnomalyTask {
   double most = 0.02, tails = 0.5;
   double false_alarms = 0;  ///< Share of usual values or rows that may be flagged; 0: the model's own.
   std::string direction = "both", only_last, level;
-  std::string label = "label";
+  std::string label;       ///< Empty: `label`, where there is one.
+  bool any_model = false;  ///< The file of a model knows which it is.
   std::vector<std::string> ignore;
   std::uint64_t seed = 1;
   bool explain = false;

@@ -1,5 +1,8 @@
 #include "ml-lite/anomaly/outlier_model.h"
 
+#include <algorithm>
+#include <cmath>
+#include <limits>
 #include <numeric>
 
 #include "ml-lite/kinds.h"
@@ -60,7 +63,15 @@ Result<std::vector<OutlierModel::Judgement>> OutlierModel::judge(std::span<const
   const auto rows = recipe_.rows(columns);
   if (!rows) return std::unexpected(rows.error());
   std::vector<Judgement> judgements;
-  for (const double score : scores_of(model_, *rows)) judgements.push_back({score, false_alarms_.rate(score)});
+  for (const double score : scores_of(model_, *rows)) {
+    const auto row = rows->row(judgements.size());
+    // A row of which nothing is known is not usual, and an infinite value is not missing.
+    const bool nothing = std::ranges::all_of(row, [](double value) { return std::isnan(value); });
+    const bool infinite = std::ranges::any_of(row, [](double value) { return std::isinf(value); });
+    judgements.push_back({score, nothing    ? std::numeric_limits<double>::quiet_NaN()
+                                 : infinite ? false_alarms_.least()
+                                            : false_alarms_.rate(score)});
+  }
   return judgements;
 }
 

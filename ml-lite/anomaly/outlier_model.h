@@ -34,7 +34,7 @@ class OutlierModel {
 
   struct Judgement {
     double score = 0;  ///< As the model has it.
-    double rate = 1;   ///< The share of usual rows that score as high.
+    double rate = 1;   ///< The share of usual rows that score as high; NaN of a row of which nothing is known.
   };
   /// Shape: a judgement for each of the columns' rows. Errors: permanent, when a column is not there.
   Result<std::vector<Judgement>> judge(std::span<const Column> columns) const;

@@ -58,14 +58,20 @@ void add_rolling(Dataset& dataset, const std::string& name, const std::vector<do
     }
     sum += sign * (value - centre), squares += sign * (value - centre) * (value - centre);
   };
+  const auto again = [&](std::size_t end) {
+    centre = std::isfinite(column[end - 1]) ? column[end - 1] : centre;
+    sum = squares = 0, missing = 0;
+    for (std::size_t j = end - window; j < end; ++j) take(column[j], 1);
+  };
   const auto n = static_cast<double>(window);
   for (std::size_t i = window; window >= 2 && i <= column.size(); ++i) {
     if (i == window || i % std::max(kAnew, window) == 0) {
-      centre = std::isfinite(column[i - 1]) ? column[i - 1] : centre;
-      sum = squares = 0, missing = 0;
-      for (std::size_t j = i - window; j < i; ++j) take(column[j], 1);
+      again(i);
     } else {
+      const double before = squares;
       take(column[i - 1], 1), take(column[i - 1 - window], -1);
+      // What was far larger than what is left has taken its digits with it.
+      if (!(squares > 1e-6 * before)) again(i);
     }
     if (missing != 0) continue;
     means[i - 1] = centre + sum / n;

@@ -4,6 +4,7 @@
 #include <Eigen/Core>
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "ml-lite/measures.h"
 #include "ml-lite/model_file.h"
@@ -20,6 +21,20 @@ constexpr std::size_t kRowsATerm = 20;
 constexpr int kRounds = 8;
 constexpr double kRidge = 1;
 constexpr double kLeastShare = 0.05;  ///< Of the changes: below it the effect is as likely a chance.
+
+/// By reweighted least squares: a day of standstill shall not bend the line.
+VectorXd least_deviations(const MatrixXd& moved, const VectorXd& by) {
+  VectorXd row_weights = VectorXd::Ones(by.size()), weights = VectorXd::Zero(moved.rows());
+  for (int round = 0; round < kRounds; ++round) {
+    const MatrixXd weighted = moved * row_weights.asDiagonal();
+    const MatrixXd gram = weighted * moved.transpose() + kRidge * MatrixXd::Identity(moved.rows(), moved.rows());
+    weights = gram.ldlt().solve(weighted * by);
+    const VectorXd off = (by - moved.transpose() * weights).cwiseAbs();
+    row_weights = off.cwiseMax(0.1 * off.mean() + 1e-12).cwiseInverse();
+    row_weights /= std::max(1e-300, row_weights.mean());
+  }
+  return weights;
+}
 
 }  // namespace
 
@@ -47,7 +62,7 @@ std::optional<RegressorEffect> RegressorEffect::fit(std::span<const double> valu
     }
     if (known.empty()) known.push_back(0);
     effect.centres_.push_back(mean(known));
-    effect.scales_.push_back(std::max(deviation(known), 1e-9));
+    effect.scales_.push_back(std::max(ml::deviation(known), 1e-9));
     for (const double share : {0.25, 0.5, 0.75})
       effect.bends_.push_back((quantile(known, share) - effect.centres_.back()) / effect.scales_.back());
   }
@@ -55,38 +70,43 @@ std::optional<RegressorEffect> RegressorEffect::fit(std::span<const double> valu
   for (std::size_t row = 0; row < values.size(); ++row)
     effect.fill(regressors.row(row), terms.col(static_cast<Index>(row)).data());
 
+  const auto known = [&](std::size_t row) {
+    return std::ranges::all_of(regressors.row(row), [](double value) { return std::isfinite(value); });
+  };
   std::vector<std::pair<std::size_t, std::size_t>> changes;
   for (const auto back : {day, 7 * day}) {
     for (auto row = back; row < values.size(); ++row) {
-      if (std::isfinite(values[row]) && std::isfinite(values[row - back])) changes.emplace_back(row, row - back);
+      if (std::isfinite(values[row]) && std::isfinite(values[row - back]) && known(row) && known(row - back))
+        changes.emplace_back(row, row - back);
     }
   }
   if (changes.size() < kRowsATerm * width) return std::nullopt;
   MatrixXd moved(static_cast<Index>(width), static_cast<Index>(changes.size()));
   VectorXd by(static_cast<Index>(changes.size()));
+  // Changes in the order of time: what the first of them teach has to hold for the last.
+  std::ranges::sort(changes);
   for (std::size_t i = 0; i < changes.size(); ++i) {
     const auto [now, then] = changes[i];
     moved.col(static_cast<Index>(i)) = terms.col(static_cast<Index>(now)) - terms.col(static_cast<Index>(then));
     by[static_cast<Index>(i)] = values[now] - values[then];
   }
-  // Least absolute deviations, by reweighted least squares: a day of standstill shall not bend the line.
-  VectorXd row_weights = VectorXd::Ones(by.size()), weights = VectorXd::Zero(moved.rows());
-  for (int round = 0; round < kRounds; ++round) {
-    const MatrixXd weighted = moved * row_weights.asDiagonal();
-    const MatrixXd gram = weighted * moved.transpose() + kRidge * MatrixXd::Identity(moved.rows(), moved.rows());
-    weights = gram.ldlt().solve(weighted * by);
-    const VectorXd off = (by - moved.transpose() * weights).cwiseAbs();
-    row_weights = off.cwiseMax(0.1 * off.mean() + 1e-12).cwiseInverse();
-    row_weights /= std::max(1e-300, row_weights.mean());
-  }
-  const double before = by.cwiseAbs().mean(), after = (by - moved.transpose() * weights).cwiseAbs().mean();
-  if (!weights.allFinite() || !(after <= (1 - kLeastShare) * before)) return std::nullopt;
+  const auto first = by.size() / 4 * 3, last = by.size() - first;
+  const VectorXd before = least_deviations(moved.leftCols(first), by.head(first));
+  const double left = (by.tail(last) - moved.rightCols(last).transpose() * before).cwiseAbs().mean();
+  if (!before.allFinite() || !(left <= (1 - kLeastShare) * by.tail(last).cwiseAbs().mean())) return std::nullopt;
+  const VectorXd weights = least_deviations(moved, by);
+  if (!weights.allFinite()) return std::nullopt;
   effect.weights_.assign(weights.begin(), weights.end());
-  effect.offset_ = (terms.transpose() * weights).mean();
+  const VectorXd effects = terms.transpose() * weights;
+  effect.offset_ = effects.mean();
+  effect.deviation_ = ml::deviation({effects.data(), static_cast<std::size_t>(effects.size())});
   return effect;
 }
 
 double RegressorEffect::of(std::span<const double> regressors) const {
+  if (regressors.size() != centres_.size() ||
+      !std::ranges::all_of(regressors, [](double value) { return std::isfinite(value); }))
+    return std::numeric_limits<double>::quiet_NaN();
   std::vector<double> terms(weights_.size());
   fill(regressors, terms.data());
   double sum = -offset_;
@@ -96,15 +116,15 @@ double RegressorEffect::of(std::span<const double> regressors) const {
 
 void RegressorEffect::write(ByteWriter& out) const {
   for (const auto* values : {&centres_, &scales_, &bends_, &weights_}) write_reals(out, *values);
-  out.real(offset_);
+  out.real(offset_), out.real(deviation_);
 }
 
 RegressorEffect RegressorEffect::read(ByteReader& in) {
   RegressorEffect effect;
   for (auto* values : {&effect.centres_, &effect.scales_, &effect.bends_, &effect.weights_}) *values = read_reals(in);
-  effect.offset_ = read_finite(in);
+  effect.offset_ = read_finite(in), effect.deviation_ = read_finite(in);
   const auto count = effect.centres_.size();
-  if (count == 0 || count > kMostRegressors || effect.scales_.size() != count ||
+  if (effect.deviation_ < 0 || count == 0 || count > kMostRegressors || effect.scales_.size() != count ||
       effect.bends_.size() != count * kBends || effect.weights_.size() != count * kTerms ||
       std::ranges::any_of(effect.scales_, [](double scale) { return !(scale > 0); }))
     throw BadBytes("regressors do not match");

@@ -10,12 +10,13 @@
 namespace wattd::ml {
 
 void ForecastAccuracy::write(ByteWriter& out) const {
-  for (const double value : {mase, naive, smape, rmse}) out.real(value);
+  for (const double value : {mase, naive, std::isfinite(smape) ? smape : -1, rmse}) out.real(value);
 }
 
 ForecastAccuracy ForecastAccuracy::read(ByteReader& in) {
   ForecastAccuracy accuracy;
   for (double* value : {&accuracy.mase, &accuracy.naive, &accuracy.smape, &accuracy.rmse}) *value = read_finite(in);
+  if (accuracy.smape < 0) accuracy.smape = std::nan("");
   return accuracy;
 }
 
@@ -53,7 +54,7 @@ std::optional<Rehearsal> rehearse(Method method, const SeriesInput& input, std::
       steps.actual.push_back(values[part.values.size() + h]), steps.forecast.push_back(path.mean[h]);
       steps.naive.push_back(part.values[part.values.size() - season + h % season]);
       if (path.deviation[h] > floor)
-        rehearsal.distances.push_back(std::abs(steps.actual.back() - path.mean[h]) / path.deviation[h]);
+        rehearsal.distances.push_back({h + 1, std::abs(steps.actual.back() - path.mean[h]) / path.deviation[h]});
     }
   }
   if (steps.actual.empty()) return std::nullopt;

@@ -12,7 +12,7 @@ namespace wattd::ml {
 struct ForecastAccuracy {
   double mase = 0;   ///< Mean absolute error over that of the seasonal naive forecast on the history.
   double naive = 0;  ///< The same of the seasonal naive forecast of the same steps: where it is lower, take that one.
-  double smape = 0;  ///< In per cent.
+  double smape = 0;  ///< In per cent; NaN where regressors were taken off.
   double rmse = 0;   ///< Units: of the series.
 
   void write(ByteWriter& out) const;
@@ -30,7 +30,12 @@ struct Rehearsed {
 /// A classical method at some earlier origins, and what came in the week after each.
 struct Rehearsal {
   Rehearsed steps;
-  std::vector<double> distances;  ///< How far off each was, in the model's own deviations.
+  /// How far off a step so far ahead was, in the model's own deviations.
+  struct Distance {
+    std::size_t ahead;
+    double off;
+  };
+  std::vector<Distance> distances;
 };
 
 /// Fits at up to six origins, half of what is looked ahead apart. Shape: `values` as fit_classical() has them. Nothing,

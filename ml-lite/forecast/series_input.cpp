@@ -2,6 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
+#include <limits>
+
+#include "ml-lite/measures.h"
 
 namespace wattd::ml {
 namespace {
@@ -61,6 +65,18 @@ std::vector<double> fill_gaps(std::span<const double> values, std::size_t period
   for (auto value = filled.rbegin(); value != filled.rend(); ++value)
     last = *value = std::isfinite(*value) ? *value : last;
   return filled;
+}
+
+std::vector<double> believable(std::span<const double> values) {
+  std::vector<double> known, result(values.begin(), values.end());
+  std::ranges::copy_if(values, std::back_inserter(known), [](double value) { return std::isfinite(value); });
+  if (known.empty()) return result;
+  const double low = quantile(known, 0.005), high = quantile(known, 0.995), far = 3 * (high - low);
+  if (!(far > 0)) return result;
+  for (double& value : result) {
+    if (!(value >= low - far && value <= high + far)) value = std::numeric_limits<double>::quiet_NaN();
+  }
+  return result;
 }
 
 }  // namespace wattd::ml

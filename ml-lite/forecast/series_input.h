@@ -40,4 +40,7 @@ struct SeriesInput {
 /// ones.
 std::vector<double> fill_gaps(std::span<const double> values, std::size_t period);
 
+/// The series without glitches: what lies beyond three times the span of all but one in a hundred is missing (NaN).
+std::vector<double> believable(std::span<const double> values);
+
 }  // namespace wattd::ml

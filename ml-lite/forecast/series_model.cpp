@@ -31,6 +31,19 @@ std::vector<double> without(const RegressorEffect& effect, const SeriesInput& in
   return rest;
 }
 
+/// The errors are those of the series itself, but what they are compared with has to be, too.
+ForecastAccuracy told_of_whole(ForecastAccuracy accuracy, std::span<const double> rest, const SeriesInput& input) {
+  const auto season = input.season();
+  const auto whole = fill_gaps(input.values, season);
+  const double of_rest = naive_scale(fill_gaps(rest, season), season), of_whole = naive_scale(whole, season);
+  if (!(of_rest > 0) || !(of_whole > 0)) return accuracy;
+  accuracy.mase *= of_rest / of_whole;
+  const auto last = std::min(whole.size(), std::max(2 * season, 56 * input.steps_a_day()));
+  accuracy.naive = naive_scale(std::span(whole).last(last), season) / of_whole;
+  accuracy.smape = std::nan("");  // It is not known without the forecasts.
+  return accuracy;
+}
+
 bool is_load(Method method) { return method == Method::load || method == Method::linear; }
 
 /// What beats the others in rehearsals; the naive forecast where nothing can be rehearsed.
@@ -64,13 +77,15 @@ Result<SeriesModel> SeriesModel::fit(Method method, const SeriesInput& input) {
   std::vector<double> values;
   if (effect) rest.values = values = without(*effect, input);
   auto model = fit_rest(method, rest);
-  if (model && effect) model->effect_ = effect, model->regressors_ = input.regressor_names;
+  if (!model || !effect) return model;
+  model->effect_ = effect, model->regressors_ = input.regressor_names;
+  if (model->accuracy_) model->accuracy_ = told_of_whole(*model->accuracy_, values, input);
   return model;
 }
 
 Result<SeriesModel> SeriesModel::fit_rest(Method method, const SeriesInput& input) {
   if (is_load(method)) return fit_load(method, input);
-  const auto values = fill_gaps(input.values, input.season());
+  const auto values = fill_gaps(believable(input.values), input.season());
   if (method != Method::automatic) return fit_classical(method, input, values);
   if (input.step == std::chrono::hours(1) && values.size() >= load::Forecaster::kLeast) {
     auto model = fit_load(Method::load, input);
@@ -101,10 +116,37 @@ Result<SeriesModel> SeriesModel::fit_classical(Method method, const SeriesInput&
   model.model_ = std::move(*fitted);
   if (const auto rehearsal = rehearse(method, input, values)) {
     model.accuracy_ = rehearsal->steps.accuracy(values, input.season());
-    if (!rehearsal->distances.empty())
-      model.stretch_ = {quantile(rehearsal->distances, 0.82), quantile(rehearsal->distances, 0.96)};
+    model.stretch_by(*rehearsal, input.steps_a_day());
   }
   return model;
+}
+
+void SeriesModel::stretch_by(const Rehearsal& rehearsal, std::size_t day) {
+  // A model's own idea of how sure it is may be right for the week and far too sure for the next hours.
+  constexpr std::size_t kLeast = 30;
+  std::vector<Stretch> stretches;
+  std::vector<double> some;
+  const auto take = [&](std::uint64_t up_to, const std::vector<double>& distances) {
+    stretches.push_back({up_to, quantile(distances, 0.82), quantile(distances, 0.96)});
+  };
+  std::size_t from = 0;
+  for (const auto up_to : {std::max<std::size_t>(1, day / 4), day, 3 * day, std::numeric_limits<std::size_t>::max()}) {
+    if (up_to <= from) continue;
+    for (const auto& [ahead, off] : rehearsal.distances) {
+      if (ahead > from && ahead <= up_to) some.push_back(off);
+    }
+    from = up_to;
+    if (some.size() < kLeast) continue;  // They count among those farther ahead.
+    take(up_to, some);
+    some.clear();
+  }
+  if (stretches.empty() && !some.empty()) take(0, some);
+  if (!stretches.empty()) stretches_ = std::move(stretches);
+}
+
+const SeriesModel::Stretch& SeriesModel::stretch_at(std::size_t ahead) const {
+  const auto found = std::ranges::lower_bound(stretches_, ahead, {}, &Stretch::up_to);
+  return found == stretches_.end() ? stretches_.back() : *found;
 }
 
 Result<void> SeriesModel::refresh(const SeriesInput& input) {
@@ -120,7 +162,7 @@ Result<void> SeriesModel::refresh(const SeriesInput& input) {
     if (auto done = forecaster->refresh(rest.first, rest.values); !done) return done;
   } else {
     if (method_ != Method::additive) rest.regressors = {};
-    auto fitted = ml::fit_classical(method_, rest, fill_gaps(rest.values, rest.season()));
+    auto fitted = ml::fit_classical(method_, rest, fill_gaps(believable(rest.values), rest.season()));
     if (!fitted) return std::unexpected(fitted.error());
     model_ = std::move(*fitted);
   }
@@ -145,16 +187,26 @@ std::vector<Step> SeriesModel::forecast(std::uint32_t count, const Table& ahead)
   } else {
     const auto path = ml::forecast(std::get<Classical>(model_), end_, step_, count, ahead);
     for (std::size_t h = 0; h < path.mean.size(); ++h) {
-      const double mean = path.mean[h], narrow = stretch_.eighty * path.deviation[h],
-                   wide = std::max(stretch_.ninety_five * path.deviation[h], narrow);
+      const auto& stretch = stretch_at(h + 1);
+      const double mean = path.mean[h], narrow = stretch.eighty * path.deviation[h],
+                   wide = std::max(stretch.ninety_five * path.deviation[h], narrow);
       steps.push_back({mean, mean - narrow, mean + narrow, mean - wide, mean + wide});
     }
   }
   if (!effect_) return steps;
-  for (std::size_t h = 0; h < std::min(steps.size(), ahead.rows()); ++h) {
-    const double moved = effect_->of(ahead.row(h));
-    auto& step = steps[h];
-    for (double* value : {&step.median, &step.low80, &step.high80, &step.low95, &step.high95}) *value += moved;
+  for (std::size_t h = 0; h < steps.size(); ++h) {
+    const double moved = h < ahead.rows() ? effect_->of(ahead.row(h)) : std::nan("");
+    auto& [median, low80, high80, low95, high95] = steps[h];
+    if (std::isfinite(moved)) {
+      for (double* value : {&median, &low80, &high80, &low95, &high95}) *value += moved;
+      continue;
+    }
+    // Nobody knows: the mean effect is none, and the bands are as much wider as effects differ.
+    const auto widened = [&](double edge, double deviations) {
+      return median + std::copysign(std::hypot(edge - median, deviations * effect_->deviation()), edge - median);
+    };
+    low80 = widened(low80, 1.2816), low95 = widened(low95, 1.96);
+    high80 = widened(high80, 1.2816), high95 = widened(high95, 1.96);
   }
   return steps;
 }
@@ -164,7 +216,10 @@ std::vector<Part> SeriesModel::explain(std::uint32_t step, const Table& ahead) c
   const auto* forecaster = std::get_if<load::Forecaster>(&model_);
   auto parts = forecaster != nullptr ? forecaster->explain(step)
                                      : ml::explain(std::get<Classical>(model_), end_ + step_ * step, step, regressors);
-  if (effect_ && !parts.empty()) parts.push_back({"regressors", regressors.empty() ? 0 : effect_->of(regressors)});
+  if (effect_ && !parts.empty()) {
+    const double moved = effect_->of(regressors);
+    parts.push_back({"regressors", std::isfinite(moved) ? moved : 0});
+  }
   return parts;
 }
 
@@ -172,7 +227,9 @@ void SeriesModel::write(ByteWriter& out) const {
   out.byte(static_cast<std::uint8_t>(method_));
   write_time(out, end_);
   out.varint(static_cast<std::uint64_t>(step_.count()));
-  out.real(stretch_.eighty), out.real(stretch_.ninety_five);
+  out.varint(stretches_.size());
+  for (const auto& stretch : stretches_)
+    out.varint(stretch.up_to), out.real(stretch.eighty), out.real(stretch.ninety_five);
   out.byte(accuracy_.has_value());
   if (accuracy_) accuracy_->write(out);
   out.byte(effect_.has_value());
@@ -195,8 +252,13 @@ SeriesModel SeriesModel::read(ByteReader& in) {
   const auto step = in.varint();
   if (step == 0 || step > 366ULL * 86400) throw BadBytes("an impossible step");
   model.step_ = std::chrono::seconds(step);
-  model.stretch_ = {read_finite(in), read_finite(in)};
-  if (model.stretch_.eighty < 0 || model.stretch_.ninety_five < 0) throw BadBytes("an impossible band");
+  model.stretches_.resize(in.count(17));
+  for (auto& stretch : model.stretches_) {
+    stretch = {in.varint(), read_finite(in), read_finite(in)};
+    if (stretch.eighty < 0 || stretch.ninety_five < 0) throw BadBytes("an impossible band");
+  }
+  if (model.stretches_.empty() || !std::ranges::is_sorted(model.stretches_, {}, &Stretch::up_to))
+    throw BadBytes("bands do not follow each other");
   if (in.byte() != 0) model.accuracy_ = ForecastAccuracy::read(in);
   if (in.byte() != 0) model.effect_ = RegressorEffect::read(in);
   model.regressors_.resize(in.count(1));

@@ -53,10 +53,13 @@ class SeriesModel {
   static SeriesModel read(ByteReader& in);
 
  private:
-  /// By how much the deviations of a classical model are stretched.
+  /// By how much the deviations of a classical model are stretched up to so many steps ahead.
   struct Stretch {
+    std::uint64_t up_to = 0;
     double eighty = 1.2816, ninety_five = 1.96;
   };
+  const Stretch& stretch_at(std::size_t ahead) const;
+  void stretch_by(const Rehearsal& rehearsal, std::size_t day);
 
   static Result<SeriesModel> fit_rest(Method method, const SeriesInput& input);
   static Result<SeriesModel> fit_load(Method method, const SeriesInput& input);
@@ -68,7 +71,7 @@ class SeriesModel {
   std::variant<Classical, load::Forecaster> model_;
   std::optional<RegressorEffect> effect_;
   std::vector<std::string> regressors_;
-  Stretch stretch_;
+  std::vector<Stretch> stretches_{{}};  ///< The last one is for all that lies behind it, too.
   std::optional<ForecastAccuracy> accuracy_;
 };
 

@@ -33,6 +33,11 @@ class StreamDetector {
   static double false_alarm_rate(double score);
   static double score_at(double false_alarm_rate);
 
+  /// How many values it has seen, when the last of them was, and how far apart they are.
+  std::uint32_t rows() const { return rows_; }
+  LocalTime end() const { return LocalTime(std::chrono::seconds(last_)); }
+  double interval_s() const { return static_cast<double>(interval_s_); }
+
   struct Judgement {
     double score =
         0;  ///< Decades of surprise above the usual; 0 where there is nothing to say or an alarm holds it back.
