@@ -104,13 +104,14 @@ Regressors regressors_in(const std::string& path, const Grid& grid, std::size_t 
   if (wanted.empty()) throw BadInput(path + ": there is no column of numbers");
   const auto times = series_of(frame, wanted.front()).times;
   const auto steps = grid.values.size() + ahead;
-  Regressors regressors{ml::Table(steps, wanted.size()), std::move(wanted)};
+  const auto all = steps + static_cast<std::size_t>(kBridged / grid.step);  // What the last ones are bridged to.
+  Regressors regressors{ml::Table(all, wanted.size()), std::move(wanted)};
   for (std::size_t column = 0; column < regressors.names.size(); ++column) {
     const auto& numbers = frame.column(regressors.names[column]).numbers;
-    for (std::size_t step = 0; step < steps; ++step) regressors.rows.at(step, column) = std::nan("");
+    for (std::size_t step = 0; step < all; ++step) regressors.rows.at(step, column) = std::nan("");
     for (std::size_t row = 0; row < times.size(); ++row) {
       const auto place = grid.place_of(times[row]);
-      if (place && *place >= 0 && static_cast<std::size_t>(*place) < steps)
+      if (place && *place >= 0 && static_cast<std::size_t>(*place) < all)
         regressors.rows.at(static_cast<std::size_t>(*place), column) = numbers[row];
     }
   }

@@ -177,6 +177,23 @@ TEST(EngineeringTest, a_probability_has_the_hours_of_its_band) {
   EXPECT_EQ(time_to_failure_hours(0.4), -1);
 }
 
+TEST(EngineeringTest, a_spike_that_has_left_the_window_has_left_the_rolling_columns) {
+  Dataset dataset{.times = {}, .names = {"power"}, .columns = {{}}};
+  Random random(2);
+  for (int i = 0; i < 400; ++i) {
+    dataset.times.push_back(LocalTime(std::chrono::seconds(60 * i)));
+    dataset.columns[0].push_back(i == 50 ? 1e308 : i == 200 ? 1e12 : 5 + random.normal());
+  }
+  engineer(dataset, {.window = 20});
+  const auto &power = *dataset.find("power"), &means = *dataset.find("power_rolling_mean"),
+             &deviations = *dataset.find("power_rolling_std");
+  for (const std::size_t row : {40U, 70U, 71U, 90U, 220U, 221U, 399U}) {
+    const auto window = std::span(power).subspan(row - 19, 20);
+    EXPECT_NEAR(means[row], mean(window), 1e-6) << row;
+    EXPECT_NEAR(deviations[row], deviation(window), 1e-6) << row;
+  }
+}
+
 TEST(CalibrationTest, a_site_whose_machines_fail_more_often_gets_probabilities_that_come_true) {
   Random random(6);
   std::vector<double> said, failed;

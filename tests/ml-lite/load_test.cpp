@@ -227,6 +227,37 @@ TEST(SeriesModelTest, regressors_that_are_known_ahead_are_used_and_those_that_sa
   EXPECT_TRUE(model->regressors().empty());
 }
 
+TEST(SeriesModelTest, a_step_whose_weather_is_missing_teaches_nothing_and_is_forecast_with_a_wider_band) {
+  Random random(8);
+  std::vector<double> values;
+  Table sun(1), ahead(1);
+  constexpr std::size_t kKnown = 24 * 7 * 6;
+  for (std::size_t hour = 0; hour < kKnown + 3; ++hour) {
+    const double row[] = {100 * random.uniform()};
+    (hour < kKnown ? sun : ahead).append(row);
+    values.push_back(300 + 50 * std::sin(static_cast<double>(hour) / 12 * 3.14159265) - 2 * row[0] + random.normal());
+  }
+  auto model = *SeriesModel::fit(
+      Method::holt_winters,
+      {.first = kMonday, .values = std::span(values).first(kKnown), .regressors = sun, .regressor_names = {"sun"}});
+  ASSERT_FALSE(model.regressors().empty());
+  const auto blind = model.forecast(2), seeing = model.forecast(2, ahead);
+  EXPECT_GT(blind[0].high80 - blind[0].low80, 5 * (seeing[0].high80 - seeing[0].low80));
+  const auto before = model.forecast(2).back();
+  model.observe(values[kKnown] - 5000);  // Nobody knows what the sun made of it.
+  EXPECT_NEAR(model.forecast(1)[0].median, before.median, 1e-9);
+}
+
+TEST(SeriesModelTest, a_glitch_is_missing_and_not_the_next_level) {
+  auto values = building_load(24 * 28, 0.1);
+  const auto clean = SeriesModel::fit(Method::holt_winters, {.first = kMonday, .values = values});
+  values[24 * 27] = 4294967295;
+  const auto glitched = SeriesModel::fit(Method::holt_winters, {.first = kMonday, .values = values});
+  EXPECT_NEAR(glitched->forecast(24)[23].median, clean->forecast(24)[23].median, 10);
+  const std::vector<double> outside{1, 2, 3, 2, 1, 900};
+  EXPECT_TRUE(std::isfinite(believable(outside)[0]));
+}
+
 TEST(SeriesModelTest, names_are_found_again) {
   EXPECT_EQ(method_of("holt-winters"), Method::holt_winters);
   EXPECT_FALSE(method_of("prophet"));

@@ -244,6 +244,46 @@ def test_a_model_of_usual_rows_is_kept_and_flags_few_others(tmp_path):
         assert words in wattml("anomaly-table", "--load", tmp_path / file, "--in", tmp_path / "new.csv", status=1).stderr
 
 
+def test_a_stream_does_not_go_back_nor_into_another_series(series, tmp_path):
+    wattml("anomaly", "--in", series, "--save", tmp_path / "s.wml", "--out", tmp_path / "a.csv")
+    assert "has seen the series up to" in wattml("anomaly", "--in", series, "--load", tmp_path / "s.wml", status=1).stderr
+    quarters = [(datetime.datetime(2040, 1, 1) + datetime.timedelta(minutes=15 * i), i % 7) for i in range(50)]
+    (tmp_path / "q.csv").write_text("timestamp,value\n" + "".join(f"{at},{value}\n" for at, value in quarters))
+    assert "a value each 900 s, and" in wattml("anomaly", "--in", tmp_path / "q.csv", "--load", tmp_path / "s.wml", status=1).stderr
+
+
+def test_rows_of_which_nothing_is_known_are_not_usual(tmp_path):
+    chance = random.Random(3)
+    (tmp_path / "t.csv").write_text("a,b\n" + "".join(f"{chance.gauss(0, 1)},{chance.gauss(0, 1)}\n" for _ in range(400)))
+    (tmp_path / "bad.csv").write_text("a,b\n,\n0,\n")
+    for model in ("ensemble", "isolation-forest", "autoencoder"):
+        wattml("anomaly-table", "--model", model, "--in", tmp_path / "t.csv", "--save", tmp_path / "m.wml", "--out", tmp_path / "s.csv")
+        wattml("anomaly-table", "--load", tmp_path / "m.wml", "--in", tmp_path / "bad.csv", "--out", tmp_path / "s.csv")
+        assert [(row["rate"] == "", row["anomaly"]) for row in rows_of(tmp_path / "s.csv")] == [(True, "0"), (False, "0")], model
+    assert "--model excludes --load" in wattml("anomaly-table", "--load", tmp_path / "m.wml", "--model", "ensemble", "--in", tmp_path / "t.csv", status=2).stderr
+    assert "there is no column truth" in wattml("anomaly-table", "--label", "truth", "--in", tmp_path / "t.csv", status=1).stderr
+
+
+def test_months_and_hours_are_regressors_of_months_and_quarters(tmp_path):
+    chance = random.Random(4)
+    heat = [chance.random() * 20 for _ in range(200)]
+    month = lambda i: f"{2005 + i // 12}-{i % 12 + 1:02}-01"
+    (tmp_path / "m.csv").write_text("ds,y\n" + "".join(f"{month(i)},{100 + 5 * heat[i] + chance.gauss(0, 1):.3f}\n" for i in range(188)))
+    (tmp_path / "heat.csv").write_text("ds,heat\n" + "".join(f"{month(i)},{heat[i]}\n" for i in range(200)))
+    said = wattml("forecast", "--model", "holt-winters", "--in", tmp_path / "m.csv", "--regressors", tmp_path / "heat.csv", "--horizon", 12, "--out", tmp_path / "f.csv").stderr
+    assert json.loads(said)["regressors"] is True
+    assert all(abs(float(row["mean"]) - 100 - 5 * heat[188 + i]) < 15 for i, row in enumerate(rows_of(tmp_path / "f.csv")))
+    start, sun = datetime.datetime(2026, 5, 4), [chance.random() * 10 for _ in range(24 * 30 + 30)]
+    at = lambda quarter: sun[quarter // 4] + (sun[quarter // 4 + 1] - sun[quarter // 4]) * (quarter % 4) / 4
+    (tmp_path / "q.csv").write_text("timestamp,value\n" + "".join(f"{start + datetime.timedelta(minutes=15 * q)},{50 - 3 * at(q) + chance.gauss(0, .3):.3f}\n" for q in range(96 * 30)))
+    (tmp_path / "sun.csv").write_text("timestamp,sun,sky\n" + "".join(f"{start + datetime.timedelta(hours=h)},{value},grey\n" for h, value in enumerate(sun)))
+    said = wattml("forecast", "--model", "holt-winters", "--in", tmp_path / "q.csv", "--regressors", tmp_path / "sun.csv", "--horizon", 16, "--out", tmp_path / "f.csv").stderr
+    assert '"regressors": true' in said and "column sky holds texts" in said and "leaves out" not in said
+    assert all(abs(float(row["mean"]) - 50 + 3 * at(96 * 30 + i)) < 3 for i, row in enumerate(rows_of(tmp_path / "f.csv")))
+    (tmp_path / "days").write_text("date\nDec 25 2026\n")
+    assert "days:2: \"Dec 25 2026\" is no time" in wattml("forecast", "--in", tmp_path / "q.csv", "--holidays", tmp_path / "days", status=1).stderr
+
+
 def test_devices_pipes_and_links_stay_what_they_are(series, tmp_path):
     device, pipe, link = tmp_path / "null", tmp_path / "pipe", tmp_path / "link.csv"
     os.mkfifo(pipe)
