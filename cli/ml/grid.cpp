@@ -77,6 +77,8 @@ Grid grid_of(const SeriesFile& series) {
                                  series.path, i + 2, series.stamps[i]));
   }
   if (gaps.empty()) throw BadInput(series.path + ": one row is no series");
+  std::erase_if(gaps, [](double each) { return each <= 0; });
+  if (gaps.empty()) throw BadInput(series.path + ": rows of one time are no series");
   const double gap = ml::median(gaps);
   Grid grid{.first = series.times.front(),
             .step = seconds(static_cast<std::int64_t>(gap)),

@@ -6,9 +6,9 @@
 namespace wattd::ml {
 
 /// What a score is worth: the share of usual rows that score as high. Learnt from scores that a model gave to rows it
-/// had not seen; of rows like those, at most a share r has a rate of r or less, whatever the scores look like. Odd rows
-/// among them make it careful: rates are too high then, never too low. Source: Vovk, Gammerman, Shafer 2005 (conformal
-/// p-values); Bates et al. 2023 (for outliers).
+/// had not seen; of rows like those, at most a share r has a rate of r or less on the mean over fits, whatever the
+/// scores look like. Odd rows among them make it careful: rates are too high then. Source: Vovk, Gammerman, Shafer 2005
+/// (conformal p-values); Bates et al. 2023 (for outliers).
 class FalseAlarms {
  public:
   FalseAlarms() = default;

@@ -48,7 +48,19 @@ Result<Calibration> Calibration::fit(std::span<const double> probability, std::s
     line.offset_ -= share * d0, line.slope_ -= share * d1;
     if (std::abs(d0) + std::abs(d1) < 1e-10) break;
   }
-  line.slope_ = std::max(line.slope_, kLeastSlope);
+  if (line.slope_ >= kLeastSlope) return line;
+  // The slope is held; the rate of failures has to be right all the same.
+  line.slope_ = kLeastSlope;
+  for (int step = 0; step < kMostSteps; ++step) {
+    double g = line.offset_, h = 1;
+    for (std::size_t i = 0; i < failed.size(); ++i) {
+      const double p = logistic(line.offset_ + line.slope_ * log_odds(probability[i]));
+      g += p - failed[i], h += p * (1 - p);
+    }
+    const double change = std::clamp(g / h, -2.0, 2.0);
+    line.offset_ -= change;
+    if (std::abs(change) < 1e-10) break;
+  }
   return line;
 }
 

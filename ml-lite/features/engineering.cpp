@@ -2,8 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <limits>
 #include <numbers>
+
+#include "ml-lite/measures.h"
 
 namespace wattd::ml {
 namespace {
@@ -59,7 +62,12 @@ void add_rolling(Dataset& dataset, const std::string& name, const std::vector<do
     sum += sign * (value - centre), squares += sign * (value - centre) * (value - centre);
   };
   const auto again = [&](std::size_t end) {
-    centre = std::isfinite(column[end - 1]) ? column[end - 1] : centre;
+    // The median: a glitch in the middle of the sums would take the digits of all others.
+    std::vector<double> known;
+    std::copy_if(column.begin() + static_cast<std::ptrdiff_t>(end - window),
+                 column.begin() + static_cast<std::ptrdiff_t>(end), std::back_inserter(known),
+                 [](double value) { return std::isfinite(value); });
+    centre = known.empty() ? 0 : median(std::move(known));
     sum = squares = 0, missing = 0;
     for (std::size_t j = end - window; j < end; ++j) take(column[j], 1);
   };

@@ -37,12 +37,18 @@ std::optional<Rehearsal> rehearse(Method method, const SeriesInput& input, std::
   auto& steps = rehearsal.steps;
   // A model that thinks itself perfect says nothing of how far off it is.
   const double floor = 1e-6 * deviation(values);
+  std::vector<double> measured(values.begin(), values.end());
+  for (std::size_t i = 0; i < measured.size(); ++i) {
+    if (input.values[i] != values[i]) measured[i] = std::nan("");
+  }
   const bool slow = method == Method::sarima && slow_for_sarima(input);
   for (std::size_t i = 1; i <= (slow ? 1 : kOrigins); ++i) {
     const auto back = ahead + (i - 1) * std::max<std::size_t>(1, ahead / 2);
     if (values.size() < 2 * back) break;
     auto part = input;
-    part.values = values.first(values.size() - back);
+    // Holes are filled anew: what was filled in knows what came after.
+    const auto known_values = fill_gaps(std::span(measured).first(values.size() - back), input.season());
+    part.values = known_values;
     const auto model = fit_classical(method, input, part.values);
     if (!model) break;
     Table known(input.regressors.columns());
@@ -51,6 +57,8 @@ std::optional<Rehearsal> rehearse(Method method, const SeriesInput& input, std::
     const auto path = forecast(*model, part.end(), input.step, static_cast<std::uint32_t>(ahead), known);
     const auto season = part.season();
     for (std::size_t h = 0; h < ahead; ++h) {
+      // What was filled in is nothing that came.
+      if (std::isnan(measured[part.values.size() + h])) continue;
       steps.actual.push_back(values[part.values.size() + h]), steps.forecast.push_back(path.mean[h]);
       steps.naive.push_back(part.values[part.values.size() - season + h % season]);
       if (path.deviation[h] > floor)

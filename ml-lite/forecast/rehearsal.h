@@ -38,8 +38,8 @@ struct Rehearsal {
   std::vector<Distance> distances;
 };
 
-/// Fits at up to six origins, half of what is looked ahead apart. Shape: `values` as fit_classical() has them. Nothing,
-/// for series too short.
+/// Fits at up to six origins, half of what is looked ahead apart. Shape: `values` as fit_classical() has them: the
+/// input's, with its holes filled. Nothing, for series too short.
 std::optional<Rehearsal> rehearse(Method method, const SeriesInput& input, std::span<const double> values);
 
 }  // namespace wattd::ml

@@ -14,9 +14,9 @@ Result<SeasonalNaive> SeasonalNaive::fit(std::span<const double> values, std::si
   SeasonalNaive model;
   const auto last = values.last(period);
   model.last_.assign(last.begin(), last.end());
-  std::vector<double> off;
-  for (std::size_t i = period; i < values.size(); ++i) off.push_back(values[i] - values[i - period]);
-  model.deviation_ = std::max(1e-12, deviation(off));
+  // Not around the mean of what it is off: a drift is an error, too.
+  model.deviation_ =
+      std::max(1e-12, root_mean_squared_error(values.subspan(period), values.first(values.size() - period)));
   return model;
 }
 

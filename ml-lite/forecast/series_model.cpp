@@ -161,7 +161,8 @@ Result<void> SeriesModel::refresh(const SeriesInput& input) {
   if (auto* forecaster = std::get_if<load::Forecaster>(&model_)) {
     if (auto done = forecaster->refresh(rest.first, rest.values); !done) return done;
   } else {
-    if (method_ != Method::additive) rest.regressors = {};
+    // Taken off already, or not worth it; else they are the additive model's own.
+    if (effect_ || regressors_.empty()) rest.regressors = {};
     auto fitted = ml::fit_classical(method_, rest, fill_gaps(believable(rest.values), rest.season()));
     if (!fitted) return std::unexpected(fitted.error());
     model_ = std::move(*fitted);
@@ -264,7 +265,10 @@ SeriesModel SeriesModel::read(ByteReader& in) {
   model.regressors_.resize(in.count(1));
   for (auto& name : model.regressors_) name = in.text();
   if (is_load(model.method_)) {
-    model.model_ = load::Forecaster::read(in);
+    auto forecaster = load::Forecaster::read(in);
+    if (model.step_ != std::chrono::hours(1) || forecaster.end() != model.end_)
+      throw BadBytes("the hours do not match the series");
+    model.model_ = std::move(forecaster);
   } else {
     model.model_ = read_any<Classical>(in);
   }

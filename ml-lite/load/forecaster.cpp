@@ -17,13 +17,17 @@ constexpr std::size_t kHop = 13;
 
 /// What a model that knows nothing of the last weeks would have said in them. `steps`: the same in the series' units,
 /// beside what came and what had been a week before.
-Rehearsal rehearse(const State& state, const Model& model, std::size_t from, std::size_t end, Rehearsed& steps) {
+/// Hours that were not measured are nothing that came.
+Rehearsal rehearse(const State& state, const Model& model, std::size_t from, std::span<const double> values,
+                   Rehearsed& steps) {
+  const auto end = values.size() - 1;
   Rehearsal rehearsal{.origins = {}, .end = end};
   for (auto origin = from; origin < end; origin += kHop) {
     auto& off =
         rehearsal.origins.emplace_back(origin, std::vector<double>(kWeek, std::numeric_limits<double>::quiet_NaN()))
             .off;
     for (std::size_t h = 1; h <= kWeek && origin + h <= end; ++h) {
+      if (!std::isfinite(values[origin + h])) continue;
       const double actual = state.z(origin + h), forecast = model.forecast(state, origin + h, h);
       off[h - 1] = actual - forecast;
       steps.actual.push_back(state.scale().from(actual)), steps.forecast.push_back(state.scale().from(forecast));
@@ -90,7 +94,7 @@ Result<Forecaster> Forecaster::fit(LocalTime first, std::span<const double> valu
   auto before = Model::fit(*state, sums, end - back, parts);
   if (!before) return std::unexpected(before.error());
   Rehearsed steps;
-  forecaster.bands_ = Bands(*state, rehearse(*state, *before, end - back, end, steps));
+  forecaster.bands_ = Bands(*state, rehearse(*state, *before, end - back, values, steps));
   forecaster.accuracy_ = steps.accuracy(values_of(*state, end - back + 1), kWeek);
   sums.advance(end);
   auto model = Model::fit(*state, sums, end, parts);

@@ -29,7 +29,7 @@ class StreamDetector {
 
   /// The share of usual values that score at least this, and the score that only such a share of them reaches: a line
   /// through what was counted outside the windows of two public corpora, right within a factor of two for scores of 1.5
-  /// to 3.5. Source: docs/models/stream.md.
+  /// to 3. Source: docs/models/stream.md.
   static double false_alarm_rate(double score);
   static double score_at(double false_alarm_rate);
 

@@ -182,7 +182,7 @@ TEST(EngineeringTest, a_spike_that_has_left_the_window_has_left_the_rolling_colu
   Random random(2);
   for (int i = 0; i < 400; ++i) {
     dataset.times.push_back(LocalTime(std::chrono::seconds(60 * i)));
-    dataset.columns[0].push_back(i == 50 ? 1e308 : i == 200 ? 1e12 : 5 + random.normal());
+    dataset.columns[0].push_back(i == 19 ? 4294967295.0 : i == 50 ? 1e308 : i == 200 ? 1e12 : 5 + random.normal());
   }
   engineer(dataset, {.window = 20});
   const auto &power = *dataset.find("power"), &means = *dataset.find("power_rolling_mean"),
@@ -220,6 +220,9 @@ TEST(CalibrationTest, few_rows_change_little_and_a_model_that_is_wrong_is_not_tu
   for (std::size_t i = 0; i < 20; ++i) said[i] = failed[i] == 1 ? 0.01 : 0.99;
   const auto line = Calibration::fit(said, failed);
   EXPECT_LE(line->of(0.01), line->of(0.99));
+  double expected = 0;
+  for (const double each : said) expected += line->of(each);
+  EXPECT_LT(expected, 5);  // Two failed; twenty rows do not outweigh what is thought before.
   EXPECT_EQ(Calibration::fit(std::vector<double>(5, 0.5), std::vector<double>{0, 1, 0, 1, 0}).error().message,
             "5 rows with 2 failures: at least 20 rows are needed, failures and others among them");
   EXPECT_FALSE(Calibration::fit(std::vector<double>(30, 0.5), std::vector<double>(30, 0)));

@@ -248,6 +248,40 @@ TEST(SeriesModelTest, a_step_whose_weather_is_missing_teaches_nothing_and_is_for
   EXPECT_NEAR(model.forecast(1)[0].median, before.median, 1e-9);
 }
 
+TEST(SeriesModelTest, what_was_filled_in_counts_for_nothing_and_a_drift_is_an_error) {
+  auto values = building_load(24 * 7 * 12, 0.1);
+  const auto whole = SeriesModel::fit(Method::seasonal_naive, {.first = kMonday, .values = values});
+  for (std::size_t day = 60; day < 80; ++day) {
+    for (std::size_t hour = 0; hour < 24; ++hour) values[24 * day + hour] = std::nan("");
+  }
+  const auto gaps = SeriesModel::fit(Method::seasonal_naive, {.first = kMonday, .values = values});
+  EXPECT_NEAR(gaps->accuracy()->rmse, whole->accuracy()->rmse, 0.4 * whole->accuracy()->rmse);
+  std::vector<double> drift;
+  for (int hour = 0; hour < 24 * 28; ++hour) drift.push_back(1000 + hour);
+  const auto model = SeriesModel::fit(Method::seasonal_naive, {.first = kMonday, .values = drift});
+  EXPECT_GT(model->forecast(1)[0].high80, 1000 + 24 * 28 - 1);
+}
+
+TEST(SeriesModelTest, an_additive_model_that_was_chosen_does_without_regressors_after_a_refresh_too) {
+  Random random(12);
+  std::vector<double> values;
+  Table noise(1);
+  for (int day = 0; day < 300; ++day) {
+    const double row[] = {random.normal()};
+    noise.append(row), values.push_back(100 + day + 3 * random.normal());
+  }
+  auto part = SeriesInput{.first = kMonday,
+                          .step = std::chrono::hours(24),
+                          .values = std::span(values).first(250),
+                          .regressors = noise,
+                          .regressor_names = {"noise"}};
+  auto model = *SeriesModel::fit(Method::automatic, part);
+  EXPECT_TRUE(model.regressors().empty());
+  part.values = values;
+  ASSERT_TRUE(model.refresh(part));
+  EXPECT_TRUE(decode<SeriesModel>(encode(model)));
+}
+
 TEST(SeriesModelTest, a_glitch_is_missing_and_not_the_next_level) {
   auto values = building_load(24 * 28, 0.1);
   const auto clean = SeriesModel::fit(Method::holt_winters, {.first = kMonday, .values = values});

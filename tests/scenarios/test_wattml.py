@@ -322,6 +322,9 @@ def test_the_hour_that_comes_twice_in_autumn_is_one_and_other_times_that_do_are_
     for row in rows_of(tmp_path / "f.csv"):
         when = datetime.datetime.fromisoformat(row["timestamp"])
         assert float(row["mean"]) == pytest.approx(100 + 30 * math.sin((when.hour + when.minute / 60) * math.pi / 12), abs=3), row
+    (tmp_path / "one.csv").write_text("timestamp,value\n2026-10-25 02:00:00,1\n2026-10-25 02:00:00,2\n2026-10-25 02:00:00,3\n")
+    assert "rows of one time are no series" in wattml("forecast", "--in", tmp_path / "one.csv", status=1).stderr
+    wattml("anomaly", "--model", "s-h-esd", "--in", tmp_path / "one.csv", status=1)
     (tmp_path / "twice.csv").write_text("timestamp,value\n" + "\n".join(lines[:100] + lines[99:]) + "\n")
     assert "is not after the row before" in wattml("forecast", "--in", tmp_path / "twice.csv", status=1).stderr
 
