@@ -161,7 +161,10 @@ Smoothing Smoothing::read(ByteReader& in) {
   for (double* value : {&model.alpha_, &model.beta_, &model.gamma_, &model.damping_, &model.level_, &model.slope_,
                         &model.variance_, &model.aicc_})
     *value = read_finite(in);
-  if (model.variance_ < 0 || std::abs(model.damping_) > 1) throw BadBytes("an impossible parameter");
+  const auto is_share = [](double value) { return value >= 0 && value <= 1; };
+  if (model.variance_ < 0 || std::abs(model.damping_) > 1 || !is_share(model.alpha_) || !is_share(model.beta_) ||
+      !is_share(model.gamma_))
+    throw BadBytes("an impossible parameter");
   const auto next = in.varint();
   model.season_ = read_reals(in);
   if (model.season_.empty() != (model.form_.season == Season::none)) throw BadBytes("the season does not fit the form");

@@ -16,13 +16,14 @@ namespace {
 
 using namespace wattd::ml;
 
-/// Reads a body as this kind, uses it, and reads back what it writes.
+/// Reads a body as this kind, reads back what it writes, and uses it: numbers that are made up may grow beyond all
+/// bounds then, and such a model is not kept.
 template <class Model, class Use>
 void try_as(std::span<const std::uint8_t> body, Use use) {
   auto model = decode<Model>(seal(Model::kKind, Model::kVersion, body));
   if (!model) return;
-  use(*model);
   if (!decode<Model>(encode(*model))) std::abort();
+  use(*model);
 }
 
 template <class Model>
