@@ -253,10 +253,9 @@ void say_accuracy(const ml::SeriesModel& model) {
   const auto& accuracy = model.accuracy();
   if (!accuracy) return;
   fmt::print(stderr,
-             "{{\"model\": \"{}\", \"mase\": {:.4f}, \"naive_mase\": {:.4f}, \"smape\": {}, \"rmse\": {:.6g}, "
+             "{{\"model\": \"{}\", \"mase\": {:.4f}, \"naive_mase\": {:.4f}, \"smape\": {:.3f}, \"rmse\": {:.6g}, "
              "\"regressors\": {}}}\n",
-             to_string(model.method()), accuracy->mase, accuracy->naive,
-             std::isfinite(accuracy->smape) ? fmt::format("{:.3f}", accuracy->smape) : "null", accuracy->rmse,
+             to_string(model.method()), accuracy->mase, accuracy->naive, accuracy->smape, accuracy->rmse,
              !model.regressors().empty());
 }
 

@@ -23,10 +23,9 @@ class FalseAlarms {
   static FalseAlarms read(ByteReader& in);
 
  private:
-  /// Of the rows that were looked at, how many scored at least this.
   std::vector<double> scores_;  ///< Falling; every one of the highest fifty, then ever fewer.
-  std::vector<double> rates_;   ///< Rising.
-  double all_ = 0;
+  std::vector<double> rates_;   ///< Of each score; rising.
+  double all_ = 0;              ///< Rows that were looked at.
 };
 
 }  // namespace wattd::ml

@@ -16,11 +16,28 @@ using Eigen::Index;
 using Eigen::MatrixXd;
 using Eigen::VectorXd;
 
-constexpr std::size_t kMostRegressors = 64;
+constexpr std::size_t kMostChanges = 20'000;  ///< The latest: a year of hours, over a day and over a week.
 constexpr std::size_t kRowsATerm = 20;
 constexpr int kRounds = 8;
 constexpr double kRidge = 1;
 constexpr double kLeastShare = 0.05;  ///< Of the changes: below it the effect is as likely a chance.
+
+/// From which value to which, over a day and over a week, where all is known; in the order of time.
+std::vector<std::pair<std::size_t, std::size_t>> latest_changes(std::span<const double> values, const Table& regressors,
+                                                                std::size_t day) {
+  const auto known = [&](std::size_t row) {
+    return std::isfinite(values[row]) &&
+           std::ranges::all_of(regressors.row(row), [](double value) { return std::isfinite(value); });
+  };
+  std::vector<std::pair<std::size_t, std::size_t>> changes;
+  for (auto row = day; row < values.size(); ++row) {
+    for (const auto back : {day, 7 * day}) {
+      if (row >= back && known(row) && known(row - back)) changes.emplace_back(row, row - back);
+    }
+  }
+  if (changes.size() > kMostChanges) changes.erase(changes.begin(), changes.end() - kMostChanges);
+  return changes;
+}
 
 /// By reweighted least squares: a day of standstill shall not bend the line.
 VectorXd least_deviations(const MatrixXd& moved, const VectorXd& by) {
@@ -48,48 +65,39 @@ void RegressorEffect::fill(std::span<const double> regressors, double* terms) co
   }
 }
 
-std::optional<RegressorEffect> RegressorEffect::fit(std::span<const double> values, const Table& regressors,
-                                                    std::size_t day) {
-  const auto count = regressors.columns(), width = count * kTerms;
-  if (count == 0 || count > kMostRegressors || regressors.rows() < values.size() ||
-      values.size() < day + kRowsATerm * width)
-    return std::nullopt;
-  RegressorEffect effect;
-  for (std::size_t column = 0; column < count; ++column) {
+void RegressorEffect::learn_scales(std::size_t count, const Table& regressors) {
+  for (std::size_t column = 0; column < regressors.columns(); ++column) {
     std::vector<double> known;
-    for (std::size_t row = 0; row < values.size(); ++row) {
+    for (std::size_t row = 0; row < count; ++row) {
       if (std::isfinite(regressors.at(row, column))) known.push_back(regressors.at(row, column));
     }
     if (known.empty()) known.push_back(0);
-    effect.centres_.push_back(mean(known));
-    effect.scales_.push_back(std::max(ml::deviation(known), 1e-9));
+    centres_.push_back(mean(known));
+    scales_.push_back(std::max(ml::deviation(known), 1e-9));
     for (const double share : {0.25, 0.5, 0.75})
-      effect.bends_.push_back((quantile(known, share) - effect.centres_.back()) / effect.scales_.back());
+      bends_.push_back((quantile(known, share) - centres_.back()) / scales_.back());
   }
+}
+
+std::optional<RegressorEffect> RegressorEffect::fit(std::span<const double> values, const Table& regressors,
+                                                    std::size_t day) {
+  const auto count = regressors.columns(), width = count * kTerms;
+  if (count == 0 || count > kMost || regressors.rows() < values.size()) return std::nullopt;
+  RegressorEffect effect;
+  effect.learn_scales(values.size(), regressors);
   MatrixXd terms(static_cast<Index>(width), static_cast<Index>(values.size()));
   for (std::size_t row = 0; row < values.size(); ++row)
     effect.fill(regressors.row(row), terms.col(static_cast<Index>(row)).data());
-
-  const auto known = [&](std::size_t row) {
-    return std::ranges::all_of(regressors.row(row), [](double value) { return std::isfinite(value); });
-  };
-  std::vector<std::pair<std::size_t, std::size_t>> changes;
-  for (const auto back : {day, 7 * day}) {
-    for (auto row = back; row < values.size(); ++row) {
-      if (std::isfinite(values[row]) && std::isfinite(values[row - back]) && known(row) && known(row - back))
-        changes.emplace_back(row, row - back);
-    }
-  }
+  const auto changes = latest_changes(values, regressors, day);
   if (changes.size() < kRowsATerm * width) return std::nullopt;
   MatrixXd moved(static_cast<Index>(width), static_cast<Index>(changes.size()));
   VectorXd by(static_cast<Index>(changes.size()));
-  // Changes in the order of time: what the first of them teach has to hold for the last.
-  std::ranges::sort(changes);
   for (std::size_t i = 0; i < changes.size(); ++i) {
     const auto [now, then] = changes[i];
     moved.col(static_cast<Index>(i)) = terms.col(static_cast<Index>(now)) - terms.col(static_cast<Index>(then));
     by[static_cast<Index>(i)] = values[now] - values[then];
   }
+  // What the first of them teach has to hold for the last.
   const auto first = by.size() / 4 * 3, last = by.size() - first;
   const VectorXd before = least_deviations(moved.leftCols(first), by.head(first));
   const double left = (by.tail(last) - moved.rightCols(last).transpose() * before).cwiseAbs().mean();
@@ -124,7 +132,7 @@ RegressorEffect RegressorEffect::read(ByteReader& in) {
   for (auto* values : {&effect.centres_, &effect.scales_, &effect.bends_, &effect.weights_}) *values = read_reals(in);
   effect.offset_ = read_finite(in), effect.deviation_ = read_finite(in);
   const auto count = effect.centres_.size();
-  if (effect.deviation_ < 0 || count == 0 || count > kMostRegressors || effect.scales_.size() != count ||
+  if (effect.deviation_ < 0 || count == 0 || count > kMost || effect.scales_.size() != count ||
       effect.bends_.size() != count * kBends || effect.weights_.size() != count * kTerms ||
       std::ranges::any_of(effect.scales_, [](double scale) { return !(scale > 0); }))
     throw BadBytes("regressors do not match");

@@ -13,6 +13,8 @@ namespace wattd::ml {
 /// of it, so that the rest is left to any forecaster. Threads: any, once fitted.
 class RegressorEffect {
  public:
+  static constexpr std::size_t kMost = 16;  ///< Regressors.
+
   /// Shape: a row of regressors for each value at least; `day`: steps. Nothing, where what was learnt of the first
   /// three quarters explains less than a twentieth of the changes in the last, or there are too few of them.
   static std::optional<RegressorEffect> fit(std::span<const double> values, const Table& regressors, std::size_t day);
@@ -30,6 +32,7 @@ class RegressorEffect {
   static constexpr std::size_t kBends = 3;
   static constexpr std::size_t kTerms = 1 + kBends;
 
+  void learn_scales(std::size_t count, const Table& regressors);
   /// What is missing lies in the centre.
   void fill(std::span<const double> regressors, double* terms) const;
 

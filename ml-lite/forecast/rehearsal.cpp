@@ -10,18 +10,25 @@
 namespace wattd::ml {
 
 void ForecastAccuracy::write(ByteWriter& out) const {
-  for (const double value : {mase, naive, std::isfinite(smape) ? smape : -1, rmse}) out.real(value);
+  for (const double value : {mase, naive, smape, rmse}) out.real(value);
 }
 
 ForecastAccuracy ForecastAccuracy::read(ByteReader& in) {
   ForecastAccuracy accuracy;
   for (double* value : {&accuracy.mase, &accuracy.naive, &accuracy.smape, &accuracy.rmse}) *value = read_finite(in);
-  if (accuracy.smape < 0) accuracy.smape = std::nan("");
   return accuracy;
 }
 
-std::optional<ForecastAccuracy> Rehearsed::accuracy(std::span<const double> history, std::size_t season) const {
-  if (actual.empty() || history.size() <= season) return std::nullopt;
+std::optional<ForecastAccuracy> Rehearsed::accuracy(std::span<const double> values, std::size_t season,
+                                                    std::span<const double> effects) const {
+  if (steps.empty()) return std::nullopt;
+  const auto history = values.first(std::ranges::min(steps, {}, &Step::at).at);
+  if (history.size() <= season) return std::nullopt;
+  std::vector<double> actual, forecast, naive;
+  for (const auto& step : steps) {
+    actual.push_back(values[step.at]), naive.push_back(values[step.naive_at]);
+    forecast.push_back(step.forecast + (effects.empty() ? 0 : effects[step.at]));
+  }
   // A series that repeats itself to the bit has no error to compare with.
   const double scale = std::max(naive_scale(history, season), 1e-12 * (1 + std::abs(mean(history))));
   return ForecastAccuracy{.mase = ml::mase(actual, forecast, scale),
@@ -34,7 +41,6 @@ std::optional<Rehearsal> rehearse(Method method, const SeriesInput& input, std::
   constexpr std::size_t kOrigins = 6;
   const auto ahead = std::clamp<std::size_t>(values.size() / 8, 1, 7 * input.steps_a_day());
   Rehearsal rehearsal;
-  auto& steps = rehearsal.steps;
   // A model that thinks itself perfect says nothing of how far off it is.
   const double floor = 1e-6 * deviation(values);
   std::vector<double> measured(values.begin(), values.end());
@@ -55,17 +61,17 @@ std::optional<Rehearsal> rehearse(Method method, const SeriesInput& input, std::
     for (auto row = part.values.size(); row < std::min(part.values.size() + ahead, input.regressors.rows()); ++row)
       known.append(input.regressors.row(row));
     const auto path = forecast(*model, part.end(), input.step, static_cast<std::uint32_t>(ahead), known);
-    const auto season = part.season();
+    const auto season = part.season(), count = part.values.size();
     for (std::size_t h = 0; h < ahead; ++h) {
       // What was filled in is nothing that came.
-      if (std::isnan(measured[part.values.size() + h])) continue;
-      steps.actual.push_back(values[part.values.size() + h]), steps.forecast.push_back(path.mean[h]);
-      steps.naive.push_back(part.values[part.values.size() - season + h % season]);
+      const double actual = measured[count + h];
+      if (std::isnan(actual)) continue;
+      rehearsal.rehearsed.steps.push_back({count + h, count - season + h % season, path.mean[h]});
       if (path.deviation[h] > floor)
-        rehearsal.distances.push_back({h + 1, std::abs(steps.actual.back() - path.mean[h]) / path.deviation[h]});
+        rehearsal.distances.push_back({h + 1, std::abs(actual - path.mean[h]) / path.deviation[h]});
     }
   }
-  if (steps.actual.empty()) return std::nullopt;
+  if (rehearsal.rehearsed.steps.empty()) return std::nullopt;
   return rehearsal;
 }
 

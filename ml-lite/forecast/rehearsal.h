@@ -12,24 +12,30 @@ namespace wattd::ml {
 struct ForecastAccuracy {
   double mase = 0;   ///< Mean absolute error over that of the seasonal naive forecast on the history.
   double naive = 0;  ///< The same of the seasonal naive forecast of the same steps: where it is lower, take that one.
-  double smape = 0;  ///< In per cent; NaN where regressors were taken off.
+  double smape = 0;  ///< In per cent.
   double rmse = 0;   ///< Units: of the series.
 
   void write(ByteWriter& out) const;
   static ForecastAccuracy read(ByteReader& in);
 };
 
-/// Forecasts of steps that have come since, beside what came and what the seasonal naive forecast said.
+/// Forecasts of steps that have come since.
 struct Rehearsed {
-  std::vector<double> actual, forecast, naive;
+  struct Step {
+    std::size_t at, naive_at;  ///< Which value it is of, and which one the seasonal naive forecast would have repeated.
+    double forecast;
+  };
+  std::vector<Step> steps;
 
-  /// `history`: what was known before the first of them, and its season in steps. Nothing of no steps.
-  std::optional<ForecastAccuracy> accuracy(std::span<const double> history, std::size_t season) const;
+  /// Shape: the series, with its holes filled, and its season in steps; of `effects`, what was taken off each value
+  /// before it was forecast, or none. Nothing of no steps.
+  std::optional<ForecastAccuracy> accuracy(std::span<const double> values, std::size_t season,
+                                           std::span<const double> effects = {}) const;
 };
 
 /// A classical method at some earlier origins, and what came in the week after each.
 struct Rehearsal {
-  Rehearsed steps;
+  Rehearsed rehearsed;
   /// How far off a step so far ahead was, in the model's own deviations.
   struct Distance {
     std::size_t ahead;

@@ -24,40 +24,33 @@ Result<void> check(const SeriesInput& input) {
   return {};
 }
 
-/// What is left of the values without the effect of the regressors.
-std::vector<double> without(const RegressorEffect& effect, const SeriesInput& input) {
-  std::vector<double> rest(input.values.begin(), input.values.end());
-  for (std::size_t i = 0; i < rest.size(); ++i) rest[i] -= effect.of(input.regressors.row(i));
-  return rest;
+std::vector<double> effects_of(const RegressorEffect& effect, const SeriesInput& input) {
+  std::vector<double> effects;
+  for (std::size_t i = 0; i < input.values.size(); ++i) effects.push_back(effect.of(input.regressors.row(i)));
+  return effects;
 }
 
-/// The errors are those of the series itself, but what they are compared with has to be, too.
-ForecastAccuracy told_of_whole(ForecastAccuracy accuracy, std::span<const double> rest, const SeriesInput& input) {
-  const auto season = input.season();
-  const auto whole = fill_gaps(input.values, season);
-  const double of_rest = naive_scale(fill_gaps(rest, season), season), of_whole = naive_scale(whole, season);
-  if (!(of_rest > 0) || !(of_whole > 0)) return accuracy;
-  accuracy.mase *= of_rest / of_whole;
-  const auto last = std::min(whole.size(), std::max(2 * season, 56 * input.steps_a_day()));
-  accuracy.naive = naive_scale(std::span(whole).last(last), season) / of_whole;
-  accuracy.smape = std::nan("");  // It is not known without the forecasts.
-  return accuracy;
+/// What is left of the values; nothing (NaN) where the effect is not known.
+std::vector<double> without(std::span<const double> effects, std::span<const double> values) {
+  std::vector<double> rest(values.begin(), values.end());
+  for (std::size_t i = 0; i < rest.size(); ++i) rest[i] -= effects[i];
+  return rest;
 }
 
 bool is_load(Method method) { return method == Method::load || method == Method::linear; }
 
 /// What beats the others in rehearsals; the naive forecast where nothing can be rehearsed.
-Method best_classical(const SeriesInput& input, std::span<const double> values) {
+std::pair<Method, std::optional<Rehearsal>> best_classical(const SeriesInput& input, std::span<const double> values) {
   auto best = Method::seasonal_naive;
+  std::optional<Rehearsal> its;
   double least = std::numeric_limits<double>::infinity();
   for (const auto each : {Method::seasonal_naive, Method::holt_winters, Method::sarima, Method::additive}) {
     if (each == Method::sarima && slow_for_sarima(input)) continue;
-    const auto rehearsal = rehearse(each, input, values);
-    if (!rehearsal) continue;
-    const double error = mean_absolute_error(rehearsal->steps.actual, rehearsal->steps.forecast);
-    if (error < least) best = each, least = error;
+    auto rehearsal = rehearse(each, input, values);
+    const auto accuracy = rehearsal ? rehearsal->rehearsed.accuracy(values, input.season()) : std::nullopt;
+    if (accuracy && accuracy->mase < least) best = each, least = accuracy->mase, its = std::move(rehearsal);
   }
-  return best;
+  return {best, std::move(its)};
 }
 
 }  // namespace
@@ -66,58 +59,65 @@ Result<SeriesModel> SeriesModel::fit(Method method, const SeriesInput& input) {
   if (const auto usable = check(input); !usable) return std::unexpected(usable.error());
   if (input.regressor_names.size() != input.regressors.columns())
     return fail(ErrorKind::permanent, "not a name for each regressor");
-  if (method == Method::additive || input.regressors.columns() == 0) {
-    auto model = fit_rest(method, input);
-    if (model) model->regressors_ = input.regressor_names;
-    return model;
-  }
-  const auto effect = RegressorEffect::fit(input.values, input.regressors, input.steps_a_day());
+  if (input.regressors.columns() > RegressorEffect::kMost)
+    return fail(ErrorKind::permanent, fmt::format("{} regressors, at most {}: keep those that matter",
+                                                  input.regressors.columns(), RegressorEffect::kMost));
   auto rest = input;
-  rest.regressors = {};
-  std::vector<double> values;
-  if (effect) rest.values = values = without(*effect, input);
-  auto model = fit_rest(method, rest);
-  if (!model || !effect) return model;
-  model->effect_ = effect, model->regressors_ = input.regressor_names;
-  if (model->accuracy_) model->accuracy_ = told_of_whole(*model->accuracy_, values, input);
+  std::optional<RegressorEffect> effect;
+  std::vector<double> effects, values;
+  if (method != Method::additive) {
+    rest.regressors = {}, rest.regressor_names.clear();
+    effect = RegressorEffect::fit(input.values, input.regressors, input.steps_a_day());
+  }
+  if (effect) {
+    effects = effects_of(*effect, input);
+    rest.values = values = without(effects, input.values);
+  }
+  const auto season = input.season();
+  const auto whole = fill_gaps(believable(input.values), season);
+  auto model = fit_rest(method, rest, [&](const Rehearsed& said) { return said.accuracy(whole, season, effects); });
+  if (!model) return model;
+  if (effect || method == Method::additive) model->regressors_ = input.regressor_names;
+  model->effect_ = std::move(effect);
   return model;
 }
 
-Result<SeriesModel> SeriesModel::fit_rest(Method method, const SeriesInput& input) {
-  if (is_load(method)) return fit_load(method, input);
+Result<SeriesModel> SeriesModel::fit_rest(Method method, const SeriesInput& input, const Worth& worth) {
+  if (is_load(method)) return fit_load(method, input, worth);
   const auto values = fill_gaps(believable(input.values), input.season());
-  if (method != Method::automatic) return fit_classical(method, input, values);
+  if (method != Method::automatic) return fit_classical(method, input, values, rehearse(method, input, values), worth);
   if (input.step == std::chrono::hours(1) && values.size() >= load::Forecaster::kLeast) {
-    auto model = fit_load(Method::load, input);
+    auto model = fit_load(Method::load, input, worth);
     if (model && model->accuracy_ && model->accuracy_->mase <= model->accuracy_->naive) return model;
   }
-  return fit_classical(best_classical(input, values), input, values);
+  const auto [best, rehearsal] = best_classical(input, values);
+  return fit_classical(best, input, values, rehearsal, worth);
 }
 
-Result<SeriesModel> SeriesModel::fit_load(Method method, const SeriesInput& input) {
+Result<SeriesModel> SeriesModel::fit_load(Method method, const SeriesInput& input, const Worth& worth) {
   if (input.step != std::chrono::hours(1))
     return fail(ErrorKind::permanent, "the load forecaster takes one value an hour");
+  Rehearsed rehearsed;
   auto forecaster = load::Forecaster::fit(input.first, input.values, input.holidays,
-                                          method == Method::linear ? load::Parts::ridge : load::Parts::all);
+                                          method == Method::linear ? load::Parts::ridge : load::Parts::all, &rehearsed);
   if (!forecaster) return std::unexpected(forecaster.error());
   SeriesModel model;
   model.method_ = method, model.end_ = input.end(), model.step_ = input.step;
-  model.accuracy_ = forecaster->accuracy();
+  model.accuracy_ = worth(rehearsed);
   model.model_ = std::move(*forecaster);
   return model;
 }
 
-Result<SeriesModel> SeriesModel::fit_classical(Method method, const SeriesInput& input,
-                                               std::span<const double> values) {
+Result<SeriesModel> SeriesModel::fit_classical(Method method, const SeriesInput& input, std::span<const double> values,
+                                               const std::optional<Rehearsal>& rehearsal, const Worth& worth) {
   auto fitted = ml::fit_classical(method, input, values);
   if (!fitted) return std::unexpected(fitted.error());
   SeriesModel model;
   model.method_ = method, model.end_ = input.end(), model.step_ = input.step;
   model.model_ = std::move(*fitted);
-  if (const auto rehearsal = rehearse(method, input, values)) {
-    model.accuracy_ = rehearsal->steps.accuracy(values, input.season());
-    model.stretch_by(*rehearsal, input.steps_a_day());
-  }
+  if (!rehearsal) return model;
+  model.accuracy_ = worth(rehearsal->rehearsed);
+  model.stretch_by(*rehearsal, input.steps_a_day());
   return model;
 }
 
@@ -155,9 +155,7 @@ Result<void> SeriesModel::refresh(const SeriesInput& input) {
   std::vector<double> values;
   if (!regressors_.empty() && (input.regressors.rows() < input.values.size() || input.regressor_names != regressors_))
     return fail(ErrorKind::permanent, "not a row of the regressors it was fitted with for each value");
-  if (effect_) {
-    rest.values = values = without(*effect_, input);
-  }
+  if (effect_) rest.values = values = without(effects_of(*effect_, input), input.values);
   if (auto* forecaster = std::get_if<load::Forecaster>(&model_)) {
     if (auto done = forecaster->refresh(rest.first, rest.values); !done) return done;
   } else {

@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <variant>
@@ -61,9 +62,13 @@ class SeriesModel {
   const Stretch& stretch_at(std::size_t ahead) const;
   void stretch_by(const Rehearsal& rehearsal, std::size_t day);
 
-  static Result<SeriesModel> fit_rest(Method method, const SeriesInput& input);
-  static Result<SeriesModel> fit_load(Method method, const SeriesInput& input);
-  static Result<SeriesModel> fit_classical(Method method, const SeriesInput& input, std::span<const double> values);
+  /// What a rehearsal was worth for the series as it came, regressors and all.
+  using Worth = std::function<std::optional<ForecastAccuracy>(const Rehearsed&)>;
+
+  static Result<SeriesModel> fit_rest(Method method, const SeriesInput& input, const Worth& worth);
+  static Result<SeriesModel> fit_load(Method method, const SeriesInput& input, const Worth& worth);
+  static Result<SeriesModel> fit_classical(Method method, const SeriesInput& input, std::span<const double> values,
+                                           const std::optional<Rehearsal>& rehearsal, const Worth& worth);
 
   Method method_ = Method::seasonal_naive;
   LocalTime end_{};

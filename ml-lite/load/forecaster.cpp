@@ -15,11 +15,10 @@ namespace {
 /// Between rehearsed origins: no divisor of a day, so that every hour is one.
 constexpr std::size_t kHop = 13;
 
-/// What a model that knows nothing of the last weeks would have said in them. `steps`: the same in the series' units,
-/// beside what came and what had been a week before.
-/// Hours that were not measured are nothing that came.
+/// What a model that knows nothing of the last weeks would have said in them. Hours that were not measured are nothing
+/// that came. `rehearsed`: the same in the series' units.
 Rehearsal rehearse(const State& state, const Model& model, std::size_t from, std::span<const double> values,
-                   Rehearsed& steps) {
+                   Rehearsed& rehearsed) {
   const auto end = values.size() - 1;
   Rehearsal rehearsal{.origins = {}, .end = end};
   for (auto origin = from; origin < end; origin += kHop) {
@@ -30,17 +29,10 @@ Rehearsal rehearse(const State& state, const Model& model, std::size_t from, std
       if (!std::isfinite(values[origin + h])) continue;
       const double actual = state.z(origin + h), forecast = model.forecast(state, origin + h, h);
       off[h - 1] = actual - forecast;
-      steps.actual.push_back(state.scale().from(actual)), steps.forecast.push_back(state.scale().from(forecast));
-      steps.naive.push_back(state.scale().from(state.z(origin + h - kWeek)));
+      rehearsed.steps.push_back({origin + h, origin + h - kWeek, state.scale().from(forecast)});
     }
   }
   return rehearsal;
-}
-
-std::vector<double> values_of(const State& state, std::size_t count) {
-  std::vector<double> values;
-  for (std::size_t t = 0; t < count; ++t) values.push_back(state.scale().from(state.z(t)));
-  return values;
 }
 
 }  // namespace
@@ -82,7 +74,7 @@ Result<State> Forecaster::state_of(LocalTime first, std::span<const double> valu
 }
 
 Result<Forecaster> Forecaster::fit(LocalTime first, std::span<const double> values, const Holidays& holidays,
-                                   Parts parts) {
+                                   Parts parts, Rehearsed* rehearsed) {
   auto state = state_of(first, values, Scale::of(values), holidays);
   if (!state) return std::unexpected(state.error());
   Forecaster forecaster;
@@ -93,9 +85,9 @@ Result<Forecaster> Forecaster::fit(LocalTime first, std::span<const double> valu
   sums.advance(end - back);
   auto before = Model::fit(*state, sums, end - back, parts);
   if (!before) return std::unexpected(before.error());
-  Rehearsed steps;
-  forecaster.bands_ = Bands(*state, rehearse(*state, *before, end - back, values, steps));
-  forecaster.accuracy_ = steps.accuracy(values_of(*state, end - back + 1), kWeek);
+  Rehearsed said;
+  forecaster.bands_ = Bands(*state, rehearse(*state, *before, end - back, values, said));
+  if (rehearsed != nullptr) *rehearsed = std::move(said);
   sums.advance(end);
   auto model = Model::fit(*state, sums, end, parts);
   if (!model) return std::unexpected(model.error());

@@ -42,10 +42,11 @@ class Forecaster {
   static constexpr std::size_t kRehearsal = 56 * 24;                     ///< Hours.
   static constexpr std::size_t kLeast = kWarm + kRehearsal / 4 + kWeek;  ///< Hours of history that it takes.
 
-  /// Shape: an hour a value from `first` on; what is missing is NaN, at most a third.
+  /// Shape: an hour a value from `first` on; what is missing is NaN, at most a third. `rehearsed`, where it is wanted:
+  /// what was said of the rehearsal's hours, up to a week ahead of each.
   /// Errors: permanent, for a series too short, constant or with too many gaps.
   static Result<Forecaster> fit(LocalTime first, std::span<const double> values, const Holidays& holidays = {},
-                                Parts parts = Parts::all);
+                                Parts parts = Parts::all, Rehearsed* rehearsed = nullptr);
   /// Fits the models anew on the series so far, which takes half as long as fit(); the bands stay as they are. Worth it
   /// every day. Shape and errors: as fit(), whose holidays and parts hold; on an error nothing has changed.
   Result<void> refresh(LocalTime first, std::span<const double> values);
@@ -56,8 +57,6 @@ class Forecaster {
   /// What makes up the median of an hour ahead (1 to 168), to which the parts add up: what is usual at that hour, what
   /// the last hours and days move it by (the straight lines), and what trees and experts add to those.
   std::vector<Part> explain(std::size_t h) const;
-  /// Of the rehearsal, all hours up to a week ahead; kept by fit(), not in the file.
-  const std::optional<ForecastAccuracy>& accuracy() const { return accuracy_; }
   /// The last hour that it knows of.
   LocalTime end() const { return state_->time(state_->size() - 1); }
 
@@ -72,7 +71,6 @@ class Forecaster {
   std::optional<State> state_;
   Model model_;
   Bands bands_;
-  std::optional<ForecastAccuracy> accuracy_;
 };
 
 }  // namespace wattd::ml::load
