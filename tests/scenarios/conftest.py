@@ -1,5 +1,8 @@
+import datetime
+import importlib
 import os
 import pathlib
+import random
 import sys
 
 import pytest
@@ -50,3 +53,26 @@ def shared():
 def data(shared):
     """The folder of recorded measurements."""
     return shared / "ml" / "data"
+
+
+@pytest.fixture(scope="session")
+def scorer(shared):
+    """The scorers that lie beside the data, by name."""
+    folder = str(shared / "ml" / "scorers")
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    return importlib.import_module
+
+
+@pytest.fixture
+def series(tmp_path):
+    """Twelve weeks of a building, an hour a row, with an hour that is four times too high."""
+    chance = random.Random(1)
+    path = tmp_path / "series.csv"
+    with open(path, "w") as out:
+        print("timestamp,value,filled", file=out)
+        for hour in range(24 * 84):
+            day, at = hour // 24, hour % 24
+            load = (100 if day % 7 < 5 and 7 <= at < 18 else 40) * (1 + chance.gauss(0, .03)) * (4 if hour == 1500 else 1)
+            print(f"{datetime.datetime(2026, 2, 9) + datetime.timedelta(hours=hour)},{load:.3f},0", file=out)
+    return path
