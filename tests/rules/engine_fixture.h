@@ -18,6 +18,26 @@ inline Rule rule_of(const std::string& toml) {
   return rule;
 }
 
+/// What was read before, from a list.
+struct Recorded final : History {
+  std::map<std::string, std::vector<Reading>> readings;
+  std::map<std::string, Timestamp> seen;
+
+  void visit(const std::string& device, const std::vector<std::string>&, TimeRange range,
+             const std::function<void(const Reading&)>& take) override {
+    for (const auto& reading : readings[device]) {
+      if (range.contains(reading.at)) take(reading);
+    }
+  }
+  std::vector<std::string> fields_of(const std::string&, const std::string& property) override { return {property}; }
+  std::optional<Timestamp> last_seen(const std::string& device, const std::string&) override {
+    const auto found = seen.find(device);
+    return found == seen.end() ? std::nullopt : std::optional(found->second);
+  }
+};
+
+inline Rule rule(const std::string& more) { return rule_of("name = \"r\"\ndevices = [\"D1\"]\n" + more); }
+
 /// An engine, two clocks that go together, and what it said.
 struct EngineTest : testing::Test {
   static Rule overheat(const std::string& more = "") {
