@@ -59,9 +59,15 @@ std::vector<Increment> Counter::accept(CounterReading reading, std::int64_t mill
   state_.accepted = reading;
   state_.held.clear();
   state_.since += milli;
-  if (state_.before && reading.at - state_.before->at > kMayComeBack) state_.before.reset();
-  if (!state_.before) state_.since = 0;
+  forget_before();
   return {{from, reading.at, milli, quality}};
+}
+
+/// It cannot come back to where it stood before a reset that was long ago, or that it has counted past since.
+void Counter::forget_before() {
+  auto& [accepted, held, before, since] = state_;
+  if (before && (accepted->at - before->at > kMayComeBack || accepted->value >= before->value)) before.reset();
+  if (!before) since = 0;
 }
 
 /// Whether it stands where it stood before what looked like a reset, from one reading to the next.
@@ -79,8 +85,7 @@ void Counter::recall(CounterReading reading, std::int64_t milli, Quality quality
   else since += milli;
   accepted = reading;
   held.clear();
-  if (before && reading.at - before->at > kMayComeBack) before.reset();
-  if (!before) since = 0;
+  forget_before();
 }
 
 std::vector<Increment> Counter::begin_anew(CounterReading first, Quality why) {

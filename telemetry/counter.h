@@ -72,6 +72,7 @@ class Counter {
   double tolerance(double a, double b) const;
   bool is_believable(const CounterReading& from, double difference, Timestamp to) const;
   std::vector<Increment> accept(CounterReading reading, std::int64_t milli, Quality quality);
+  void forget_before();
   bool comes_back(const CounterReading& reading) const;
   std::vector<Increment> begin_anew(CounterReading first, Quality why);
 
